@@ -1,0 +1,42 @@
+"""Sign bank transactions with a USB token that shows them and asks for its OK button.
+
+`open_token` is where to start; the errors are in `ushield.errors`. Nothing heavy is imported until
+it is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ushield.keystore import Token
+    from ushield.pin import Pin
+    from ushield.signing import TransactionSignature, open_token
+
+__all__ = ["Pin", "Token", "TransactionSignature", "__version__", "open_token"]
+
+_HOMES = {
+    "Pin": "ushield.pin",
+    "Token": "ushield.keystore",
+    "TransactionSignature": "ushield.signing",
+    "open_token": "ushield.signing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("ushield")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

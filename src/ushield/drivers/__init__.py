@@ -1,0 +1,1 @@
+"""The vendor layer: one module a token family, profiles as data."""

@@ -1,0 +1,111 @@
+"""A PIN as a secret: no readable repr, wiped after use; and the rules a new one must keep."""
+
+from __future__ import annotations
+
+import hmac
+import itertools
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import NoReturn
+
+from ushield.errors import PinInvalid
+
+__all__ = ["Pin", "PinReference", "PinRules"]
+
+
+class PinReference(Enum):
+    """Whose secret: the user's PIN, or the PUK that unblocks it."""
+
+    USER = "user"
+    PUK = "puk"
+
+
+class Pin:
+    """A PIN or PUK on its way to the token.
+
+    Keeps its own copy of the digits and overwrites it on ``wipe`` (or at the end of a ``with``).
+    Python may have made other copies of a ``str`` before it came here: hand in ``bytearray``
+    where that matters.
+    """
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: str | bytes | bytearray) -> None:
+        self._secret = bytearray(secret.encode() if isinstance(secret, str) else secret)
+
+    def reveal(self) -> bytes:
+        """The secret in ASCII, for the one APDU that carries it. ``ValueError`` once wiped."""
+        if not self._secret:
+            raise ValueError("this PIN is empty or was wiped")
+        return bytes(self._secret)
+
+    def wipe(self) -> None:
+        """Overwrite and forget the secret; harmless to repeat."""
+        for i in range(len(self._secret)):
+            self._secret[i] = 0
+        self._secret.clear()
+
+    def __len__(self) -> int:
+        return len(self._secret)
+
+    def __enter__(self) -> Pin:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.wipe()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Pin):
+            return NotImplemented
+        return hmac.compare_digest(self._secret, other._secret)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return "Pin(hidden)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a PIN is not written down")
+
+
+@dataclass(frozen=True, slots=True)
+class PinRules:
+    """What a token accepts as PIN (profile data): length in digits, tries, and habits it refuses.
+
+    The token enforces them; the host checks the same rules early, as a courtesy.
+    """
+
+    min_length: int = 6
+    max_length: int = 12
+    max_tries: int = 6
+    puk_max_tries: int = 10
+    must_change_default: bool = True
+    pin_per_signature: bool = True
+
+    def check_format(self, secret: bytes | bytearray, reference: PinReference) -> None:
+        """Raise `PinInvalid` unless ``secret`` could be a PIN at all: digits, length."""
+        if not self.min_length <= len(secret) <= self.max_length:
+            raise PinInvalid(
+                f"takes {self.min_length} to {self.max_length} digits",
+                reference=reference.value,
+                rule="length",
+            )
+        if not all(0x30 <= digit <= 0x39 for digit in secret):
+            raise PinInvalid("digits only", reference=reference.value, rule="characters")
+
+    def check_new(self, secret: bytes | bytearray, reference: PinReference) -> None:
+        """Raise `PinInvalid` for a new PIN that is malformed, or weak: all-same, or one run."""
+        self.check_format(secret, reference)
+        steps = {after - before for before, after in itertools.pairwise(secret)}
+        if steps in ({0}, {1}, {-1}):
+            raise PinInvalid(
+                "digits all the same, or in a row, are too easy to guess",
+                reference=reference.value,
+                rule="weak",
+            )
