@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from ushield.errors import PinInvalid
 
-__all__ = ["Pin", "PinReference", "PinRules"]
+__all__ = ["Pin", "PinReference", "PinRules", "PinState"]
 
 
 class PinReference(Enum):
@@ -109,3 +109,29 @@ class PinRules:
                 reference=reference.value,
                 rule="weak",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class PinState:
+    """One PIN's counter, as the token tells it. Asking spends no try."""
+
+    reference: PinReference
+    tries_left: int
+    max_tries: int
+    must_change: bool = False
+    verified: bool = False
+
+    @property
+    def locked(self) -> bool:
+        """No tries left: even the right PIN is refused (PKCS #11 ``CKF_USER_PIN_LOCKED``)."""
+        return self.tries_left == 0
+
+    @property
+    def final_try(self) -> bool:
+        """One wrong PIN locks it (``CKF_USER_PIN_FINAL_TRY``)."""
+        return self.tries_left == 1
+
+    @property
+    def count_low(self) -> bool:
+        """A wrong PIN was entered since the last right one (``CKF_USER_PIN_COUNT_LOW``)."""
+        return self.tries_left < self.max_tries

@@ -1,0 +1,189 @@
+"""What a driver does for the layers above, whatever the vendor: the `TokenDriver` protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from ushield.algorithms import HashAlgorithm, KeyAlgorithm
+from ushield.pin import Pin, PinReference, PinRules, PinState
+from ushield.shield.application import ScreenInfo
+from ushield.shield.events import PanelEvent
+from ushield.shield.requests import Begun, RequestState, Signed, Voucher
+from ushield.transport.connection import CardConnection, DeviceInfo
+
+__all__ = [
+    "Capability",
+    "CertificateInfo",
+    "DriverFactory",
+    "KeyInfo",
+    "KeyUsage",
+    "TokenDriver",
+    "TokenInfo",
+]
+
+
+class Capability(StrEnum):
+    """What a token can do, beyond holding keys and certificates behind a PIN."""
+
+    DISPLAY_SIGNING = "display-signing"
+    PANEL_EVENTS = "panel-events"
+    VOUCHERS = "vouchers"
+    ATTESTATION = "attestation"
+    REMOTE_UNBLOCK = "remote-unblock"
+    KEY_GENERATION = "key-generation"
+
+
+class KeyUsage(StrEnum):
+    """What a key signs: only what the token's screen showed, or digests from the host."""
+
+    DISPLAY = "display"
+    AUTHENTICATION = "authentication"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """What a token tells of itself without a PIN.
+
+    ``virtual`` says that no hardware guards its keys. ``max_message`` in bytes, ``timeout`` of a
+    confirmation in seconds.
+    """
+
+    driver: str
+    manufacturer: str
+    model: str
+    serial: str
+    label: str
+    firmware: str
+    capabilities: frozenset[Capability]
+    pin_rules: PinRules
+    screen: ScreenInfo | None = None
+    max_message: int = 0
+    timeout: int = 0
+    virtual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """A key pair on the token. ``key_id`` is CKA_ID, ``public_key`` SubjectPublicKeyInfo in DER."""
+
+    reference: int
+    algorithm: KeyAlgorithm
+    usage: KeyUsage
+    key_id: bytes
+    label: str
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateInfo:
+    """A certificate's directory entry; ``key_id`` is empty for a certificate of the chain."""
+
+    slot: int
+    key_id: bytes
+    label: str
+    size: int
+    sha256: bytes
+
+
+class TokenDriver(Protocol):
+    """One open token. PIN errors are `PinError`, refusals `CardError`, both from ``errors``.
+
+    A method that a token has no `Capability` for raises `CapabilityMissing`.
+    """
+
+    @property
+    def connection(self) -> CardConnection:
+        """The card below."""
+
+    @property
+    def info(self) -> TokenInfo:
+        """What the token told when it was opened."""
+
+    def pin_states(self) -> Mapping[PinReference, PinState]:
+        """The counters now; spends no try."""
+
+    def verify_pin(self, pin: Pin) -> None:
+        """Prove the user's PIN to the token."""
+
+    def logout(self) -> None:
+        """Make the token forget that a PIN was verified."""
+
+    def change_pin(self, reference: PinReference, old: Pin, new: Pin) -> None:
+        """Replace the user's PIN or the PUK."""
+
+    def unblock_pin(self, puk: Pin, new_pin: Pin) -> None:
+        """Set a new user's PIN and restore its tries, by the PUK."""
+
+    def unblock_challenge(self) -> bytes:
+        """The bytes for the bank to sign so that the PIN may be unblocked."""
+
+    def unblock_by_bank(self, signature: bytes, new_pin: Pin) -> None:
+        """Set a new user's PIN and restore its tries, by the bank's signature on the challenge."""
+
+    def keys(self) -> tuple[KeyInfo, ...]:
+        """The key directory."""
+
+    def generate_key(self, algorithm: KeyAlgorithm, usage: KeyUsage, label: str) -> KeyInfo:
+        """Make a key pair on the token. Wants the PIN; takes up to a minute for RSA-4096."""
+
+    def certificates(self) -> tuple[CertificateInfo, ...]:
+        """The certificate directory."""
+
+    def read_certificate(self, slot: int) -> bytes:
+        """One certificate in DER."""
+
+    def write_certificate(self, der: bytes, label: str, *, is_ca: bool = False) -> int:
+        """Store a certificate, all or nothing; its slot. Wants the PIN."""
+
+    def delete_certificate(self, slot: int) -> None:
+        """Delete one. Wants the PIN."""
+
+    def sign_digest(self, key_reference: int, algorithm: HashAlgorithm, digest: bytes) -> bytes:
+        """Sign a digest with an authentication key: PKCS #1 v1.5, or ECDSA in DER."""
+
+    def begin(self, key_reference: int, message: bytes) -> Begun:
+        """Put a transaction's message on the screen. `DisplayRefused` if not all of it fits."""
+
+    def begin_certification_request(self, key_reference: int, subject: bytes) -> Begun:
+        """Put a certificate request's subject (Name, DER) on the screen."""
+
+    def request_state(self, request_id: bytes) -> RequestState:
+        """Where a request stands."""
+
+    def finish(self, request_id: bytes) -> Signed:
+        """Fetch the signature of a confirmed request, once. `ConfirmationError` otherwise."""
+
+    def cancel(self, request_id: bytes) -> None:
+        """Take a request off the screen; harmless if it has ended."""
+
+    def panel_event(self, timeout: float) -> PanelEvent | None:
+        """The panel's next event, or ``None`` after ``timeout`` seconds."""
+
+    def vouchers(self) -> Iterator[Voucher]:
+        """The token's own log, newest first. Wants the PIN."""
+
+    def attest(self, key_reference: int) -> bytes:
+        """A certificate (DER) by the device key: this key was made on this token."""
+
+    def device_certificate(self) -> bytes:
+        """The certificate (DER) of the device key."""
+
+    def close(self) -> None:
+        """Log out and close the connection; harmless to repeat."""
+
+
+class DriverFactory(Protocol):
+    """What an entry point of ``ushield.drivers`` names."""
+
+    @property
+    def name(self) -> str:
+        """The driver's name, as `TokenInfo.driver` tells it."""
+
+    def knows(self, device: DeviceInfo) -> bool:
+        """Whether a profile lists this device; nothing is sent to it."""
+
+    def probe(self, connection: CardConnection) -> TokenDriver | None:
+        """Open the token if it is one of this driver's. Never changes the token's state."""
