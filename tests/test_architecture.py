@@ -1,0 +1,50 @@
+"""The structure that the architecture document promises."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+SOURCES = sorted((REPOSITORY / "src" / "ushield").rglob("*.py"))
+
+
+def test_imports_point_one_way_as_the_contracts_say() -> None:
+    contracts = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert contracts.returncode == 0, contracts.stdout
+
+
+@pytest.mark.parametrize("package", ["cryptography", "asn1crypto", "usb", "usbip", "sqlite3"])
+def test_importing_ushield_loads_nothing_heavy(package: str) -> None:
+    assert find_spec(package) is not None
+    code = f"import sys, ushield; sys.exit({package!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_public_module_says_what_it_is_for_and_what_it_exports(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), "no docstring"
+    if path.name.startswith("_") or not any(
+        isinstance(node, ast.ClassDef | ast.FunctionDef) for node in tree.body
+    ):
+        return
+    names = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    assert "__all__" in names
