@@ -17,7 +17,9 @@ __all__ = [
     "KeyEntry",
     "StoredCertificate",
     "decode_certificates",
+    "decode_key_reference",
     "decode_keys",
+    "encode_key_reference",
     "read_tag_list",
     "tag_list",
 ]
@@ -43,6 +45,19 @@ def read_tag_list(template: Template) -> tuple[int, int | None]:
     if slot is not None and len(slot) != 1:
         raise TlvInvalid("a slot is one byte")
     return tag, slot[0] if slot is not None else None
+
+
+def encode_key_reference(key_reference: int) -> bytes:
+    """The data field of ATTEST: the key in 84."""
+    return encode(0x84, bytes((key_reference,)))
+
+
+def decode_key_reference(data: bytes) -> int:
+    """The reference that `encode_key_reference` wrote; `TlvInvalid` for another form."""
+    template = read_template(data, "key reference")
+    reference = template.take_int(0x84, 1)
+    template.finish()
+    return reference
 
 
 def _algorithm(template: Template, tag: int) -> KeyAlgorithm:
