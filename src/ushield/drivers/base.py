@@ -171,6 +171,9 @@ class TokenDriver(Protocol):
     def device_certificate(self) -> bytes:
         """The certificate (DER) of the device key."""
 
+    def reset(self) -> None:
+        """Power the card off and on and open the token again: ends any request and the login."""
+
     def close(self) -> None:
         """Log out and close the connection; harmless to repeat."""
 
