@@ -1,0 +1,52 @@
+"""What is signed: the transaction, its message (the bytes signed), its pages (what is shown)."""
+
+from __future__ import annotations
+
+from ushield.transaction.forms import HIDDEN_LABELS, KIND_LABEL, Kind
+from ushield.transaction.json_form import from_json, schema, to_json
+from ushield.transaction.message import MAX_MESSAGE, Field, Message, parse_message, write_message
+from ushield.transaction.model import (
+    Batch,
+    BatchRow,
+    BillPayment,
+    Login,
+    Party,
+    ShopPayment,
+    Transaction,
+    Transfer,
+    batch_digest,
+)
+from ushield.transaction.money import Currency, Money
+from ushield.transaction.pages import VIRTUAL_BANNER, Page, Screen, lay_out, pages_digest
+from ushield.transaction.repertoire import Repertoire
+
+__all__ = [
+    "HIDDEN_LABELS",
+    "KIND_LABEL",
+    "MAX_MESSAGE",
+    "VIRTUAL_BANNER",
+    "Batch",
+    "BatchRow",
+    "BillPayment",
+    "Currency",
+    "Field",
+    "Kind",
+    "Login",
+    "Message",
+    "Money",
+    "Page",
+    "Party",
+    "Repertoire",
+    "Screen",
+    "ShopPayment",
+    "Transaction",
+    "Transfer",
+    "batch_digest",
+    "from_json",
+    "lay_out",
+    "pages_digest",
+    "parse_message",
+    "schema",
+    "to_json",
+    "write_message",
+]

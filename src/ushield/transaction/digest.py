@@ -1,0 +1,25 @@
+"""One digest for lists of texts: no two different lists give the same bytes to hash."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from struct import pack
+
+__all__ = ["digest_texts"]
+
+
+def digest_texts(domain: str, groups: Sequence[Sequence[str]]) -> bytes:
+    """SHA-256 (32 bytes) over ``groups`` of texts, for the purpose named by ``domain``.
+
+    What is hashed: the domain in ASCII and a zero byte; the number of groups; for each group its
+    number of texts; for each text its length in bytes and its UTF-8. Numbers are four bytes,
+    big-endian.
+    """
+    parts = [domain.encode("ascii"), b"\0", pack(">I", len(groups))]
+    for group in groups:
+        parts.append(pack(">I", len(group)))
+        for text in group:
+            encoded = text.encode()
+            parts += (pack(">I", len(encoded)), encoded)
+    return hashlib.sha256(b"".join(parts)).digest()

@@ -1,0 +1,60 @@
+"""Which characters a screen can draw, and how wide."""
+
+from __future__ import annotations
+
+import unicodedata
+from enum import StrEnum
+from functools import lru_cache
+
+from ushield.errors import DisplayRefused
+
+__all__ = ["Repertoire"]
+
+
+class Repertoire(StrEnum):
+    """Sets of glyphs by the id that profiles and receipts carry.
+
+    ``GBK``: printable ASCII in one cell, and everything else that GBK encodes in two. Fonts made
+    for GBK draw all its two-byte characters full-width, those of ambiguous width in UAX #11
+    among them, so the width is the length in GBK and needs no Unicode table, whose version could
+    differ between the token and the bank. ``ASCII``: printable ASCII only.
+    """
+
+    GBK = "gbk"
+    ASCII = "ascii"
+
+    @property
+    def label_mark(self) -> str:
+        """What a label line begins with; no text may hold it, so no text can look like a label."""
+        return "◆" if self is Repertoire.GBK else "#"
+
+    @property
+    def up(self) -> str:
+        """The sign for the key that turns back a page."""
+        return "↑" if self is Repertoire.GBK else "^"
+
+    @property
+    def down(self) -> str:
+        """The sign for the key that turns to the next page."""
+        return "↓" if self is Repertoire.GBK else "v"
+
+    def cells(self, character: str) -> int:
+        """How many half-width cells ``character`` takes; `DisplayRefused` if it has no glyph."""
+        cells = _cells(self.value, character)
+        if not cells:
+            name = unicodedata.name(character, "a character without a name")
+            raise DisplayRefused(
+                f"the token has no glyph for U+{ord(character):04X} ({name})",
+                reason="glyph",
+                character=character,
+            )
+        return cells
+
+
+@lru_cache(maxsize=4096)
+def _cells(codec: str, character: str) -> int:
+    try:
+        encoded = character.encode(codec)
+    except UnicodeEncodeError:
+        return 0
+    return len(encoded) if len(encoded) > 1 or character.isprintable() else 0
