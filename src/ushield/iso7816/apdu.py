@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ushield.errors import ApduInvalid
+from ushield.iso7816.masking import SECRET_INSTRUCTIONS
 from ushield.iso7816.status import StatusWord
 
 __all__ = [
@@ -26,7 +27,8 @@ MAX_EXTENDED_NE = 65536
 class CommandApdu:
     """A command: header, ``data`` of Nc bytes, and ``ne``, how many response bytes may come.
 
-    ``ne`` 0 means no Le field: cases 1 (no data) and 3; else cases 2 and 4.
+    ``ne`` 0 means no Le field: cases 1 (no data) and 3; else cases 2 and 4. The repr of a command
+    that carries a secret tells the length of its data, never the data.
     """
 
     cla: int
@@ -49,12 +51,17 @@ class CommandApdu:
     def encode(self, *, extended: bool | None = None) -> bytes:
         """The bytes on the wire; short length fields unless the lengths, or ``extended``, say no.
 
-        `ApduInvalid` for lengths the chosen form cannot carry.
+        `ApduInvalid` for lengths the chosen form cannot carry, or a header that is not four bytes.
         """
         data, ne = self.data, self.ne
         if extended is None:
             extended = self.needs_extended
-        head = bytes((self.cla, self.ins, self.p1, self.p2))
+        if ne < 0:
+            raise ApduInvalid(f"{ne} bytes in: less than none")
+        try:
+            head = bytes((self.cla, self.ins, self.p1, self.p2))
+        except ValueError as error:
+            raise ApduInvalid("CLA, INS, P1 and P2 are one byte each") from error
         if not extended:
             if len(data) > MAX_SHORT_DATA or ne > MAX_SHORT_NE:
                 raise ApduInvalid(f"{len(data)} bytes out, {ne} in: too long for a short APDU")
@@ -70,7 +77,7 @@ class CommandApdu:
 
     @classmethod
     def decode(cls, raw: bytes) -> CommandApdu:
-        """Read a command; `ApduInvalid` if its length fields do not add up."""
+        """Read a command; `ApduInvalid`, without quoting it, if its lengths do not add up."""
         size = len(raw)
         if size < 4:
             raise ApduInvalid(f"a command APDU has at least 4 bytes, not {size}")
@@ -85,7 +92,7 @@ class CommandApdu:
                 return cls(cla, ins, p1, p2, raw[5:])
             if size == 6 + first:
                 return cls(cla, ins, p1, p2, raw[5:-1], raw[-1] or 256)
-            raise ApduInvalid(f"Lc says {first} bytes, {size - 5} follow")
+            raise ApduInvalid(f"Lc does not fit the {size - 5} bytes after it")
         if size < 7:
             raise ApduInvalid("extended length field cut short")
         length = raw[5] << 8 | raw[6]
@@ -95,7 +102,15 @@ class CommandApdu:
             return cls(cla, ins, p1, p2, raw[7:])
         if length and size == 9 + length:
             return cls(cla, ins, p1, p2, raw[7:-2], int.from_bytes(raw[-2:], "big") or 65536)
-        raise ApduInvalid(f"extended Lc says {length} bytes, {size - 7} follow")
+        raise ApduInvalid(f"extended Lc does not fit the {size - 7} bytes after it")
+
+    def __repr__(self) -> str:
+        head = f"{self.cla:02X} {self.ins:02X} {self.p1:02X} {self.p2:02X}"
+        if self.ins in SECRET_INSTRUCTIONS:
+            body = f"{len(self.data)} bytes hidden"
+        else:
+            body = f"data={self.data.hex()!r}"
+        return f"CommandApdu({head}, {body}, ne={self.ne})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ushield.errors import TlvInvalid
 
@@ -18,16 +19,24 @@ _MAX_TAG_BYTES = 3
 _MAX_LENGTH_BYTES = 3
 
 
+@lru_cache(maxsize=256)
 def _tag_bytes(tag: int) -> bytes:
-    if tag < 0x100:
-        return bytes((tag,))
-    return tag.to_bytes((tag.bit_length() + 7) // 8, "big")
+    if not 0 < tag < 1 << 8 * _MAX_TAG_BYTES:
+        raise ValueError(f"{tag:#x} is no tag")
+    octets = tag.to_bytes((tag.bit_length() + 7) // 8, "big")
+    *leading, last = octets[1:] or b"\0"
+    wrong_form = (octets[0] & 0x1F == 0x1F) != (len(octets) > 1)
+    wrong_end = last >= 0x80 or any(octet < 0x80 for octet in leading)
+    not_shortest = len(octets) > 1 and (octets[1] < 0x1F or octets[1] == 0x80)
+    if wrong_form or wrong_end or not_shortest:
+        raise ValueError(f"{tag:X} is not a tag in its shortest form")
+    return octets
 
 
 def encode(tag: int, value: bytes) -> bytes:
     """One data object: ``tag`` as its big-endian bytes read as a number (0x7F49), then ``value``.
 
-    ``ValueError`` for a value of 16 MiB or more.
+    ``ValueError`` for a value of 16 MiB or more, or a number that is no tag.
     """
     length = len(value)
     if length < 0x80:
@@ -46,6 +55,8 @@ def _read_header(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     start = at
     tag = data[at]
     at += 1
+    if tag == 0:
+        raise TlvInvalid(f"padding at byte {start}")
     if tag & 0x1F == 0x1F:
         first = True
         while True:
@@ -53,7 +64,7 @@ def _read_header(data: bytes, at: int, end: int) -> tuple[int, int, int]:
                 raise TlvInvalid(f"tag cut short at byte {start}")
             octet = data[at]
             at += 1
-            if first and octet in (0x80, *range(0x1F)):
+            if first and (octet < 0x1F or octet == 0x80):
                 raise TlvInvalid(f"tag at byte {start} is not in its shortest form")
             first = False
             tag = tag << 8 | octet

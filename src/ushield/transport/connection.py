@@ -58,7 +58,7 @@ class CardConnection(Protocol):
     def has_panel(self) -> bool:
         """Whether `read_panel` can ever return an event."""
 
-    def hold(self) -> AbstractContextManager[None]:
+    def hold(self) -> AbstractContextManager[object]:
         """Keep other threads' commands out, for several that belong together. Re-entrant."""
 
     def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:

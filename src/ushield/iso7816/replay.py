@@ -1,0 +1,96 @@
+"""A card that says again what a trace recorded."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from threading import RLock
+
+from ushield.errors import InputInvalid, TokenRemoved, TransferTimeout
+from ushield.iso7816.trace import Trace
+from ushield.iso7816.traffic import Exchange
+from ushield.transport.connection import ApduLimits, DeviceInfo
+
+__all__ = ["ReplayConnection", "ReplayDiverged"]
+
+
+class ReplayDiverged(InputInvalid):
+    """The commands now are not those of the trace."""
+
+    code = "replay-diverged"
+    default_remedy = "Replay the trace with the command it was recorded of, or record it again."
+
+
+class ReplayConnection:
+    """A `CardConnection` over a `Trace`: the recorded commands, in their order, get the recorded
+    answers; any other is `ReplayDiverged`.
+
+    A masked command matches by its header and lengths: a replay does not know PINs. Where the
+    trace has no answer, none comes (`TransferTimeout`).
+    """
+
+    def __init__(self, trace: Trace, spec: str = "replay:") -> None:
+        self._trace = trace
+        self._next = 0
+        self._lock = RLock()
+        self._closed = False
+        self._device = DeviceInfo(spec)
+
+    @property
+    def device(self) -> DeviceInfo:
+        """No device, but the name given for one."""
+        return self._device
+
+    @property
+    def atr(self) -> bytes:
+        """The recorded card's answer to reset."""
+        return self._trace.header.atr
+
+    @property
+    def limits(self) -> ApduLimits:
+        """What fitted into one APDU when the trace was recorded."""
+        return self._trace.header.limits
+
+    @property
+    def has_panel(self) -> bool:
+        """A trace records no panel events."""
+        return False
+
+    @property
+    def left(self) -> tuple[Exchange, ...]:
+        """What of the trace was not replayed yet."""
+        return self._trace.exchanges[self._next :]
+
+    def hold(self) -> AbstractContextManager[object]:
+        """Keep other threads' commands out."""
+        return self._lock
+
+    def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
+        """The recorded answer to ``command``, if that is what comes next in the trace."""
+        with self._lock:
+            if self._closed:
+                raise TokenRemoved("the replay is closed")
+            if self._next == len(self._trace.exchanges):
+                raise ReplayDiverged("the trace has ended, and another command comes")
+            exchange = self._trace.exchanges[self._next]
+            if not exchange.matches(command):
+                now = Exchange.of(command, None, 0.0)
+                raise ReplayDiverged(
+                    f"exchange {self._next + 1} of the trace is {exchange.command.hex()}, "
+                    f"now comes {now.command.hex()}"
+                )
+            self._next += 1
+            if exchange.response is None:
+                raise TransferTimeout("the trace has no answer here")
+            return exchange.response
+
+    def read_panel(self, timeout: float) -> bytes | None:
+        """Nothing."""
+        return None
+
+    def reset(self) -> bytes:
+        """The recorded answer to reset."""
+        return self.atr
+
+    def close(self) -> None:
+        """End the replay."""
+        self._closed = True

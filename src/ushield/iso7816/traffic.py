@@ -1,0 +1,183 @@
+"""What went over a connection, for people and for replay: with no secret in it, ever.
+
+Masking happens where an `Exchange` is made, before anything is stored: there is no object, however
+short-lived, that holds a secret and is called traffic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from time import perf_counter
+
+from ushield.errors import ApduInvalid, UShieldError
+from ushield.iso7816.apdu import CommandApdu
+from ushield.iso7816.masking import SECRET_INSTRUCTIONS
+from ushield.iso7816.status import describe
+from ushield.transport.connection import ApduLimits, CardConnection, DeviceInfo
+
+__all__ = ["Exchange", "RecordingConnection", "TrafficLog"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One command APDU and its answer.
+
+    ``command`` is the whole command, unless it is ``masked``: then its header (CLA INS P1 P2), or
+    nothing if it is too malformed to tell header from body. ``length`` is how many bytes were
+    sent; ``lc``, of a masked command, how many of them were data, where its length fields are
+    sound. ``response`` ends with the status word (of a masked command, it is nothing else), and is
+    ``None`` where no answer came. ``milliseconds`` is how long it took.
+
+    ``ValueError`` for a command that is kept whole though it must not be.
+    """
+
+    command: bytes
+    response: bytes | None
+    milliseconds: float
+    length: int
+    lc: int | None = None
+    masked: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.masked:
+            if _must_mask(self.command):
+                raise ValueError("this command must be masked")
+            if self.length != len(self.command) or self.lc is not None:
+                raise ValueError("a command kept whole tells its lengths itself")
+        elif (
+            len(self.command) not in (0, 4)
+            or len(self.command) > self.length
+            or (self.response is not None and len(self.response) not in (0, 2))
+        ):
+            raise ValueError("of a masked command, header and status word are kept, no more")
+
+    @classmethod
+    def of(cls, command: bytes, response: bytes | None, milliseconds: float) -> Exchange:
+        """What may be kept of ``command`` and ``response`` as they went over the wire."""
+        size = len(command)
+        if not _must_mask(command):
+            return cls(command, response, milliseconds, size)
+        header, lc = b"", None
+        if size > 4 and command[1] in SECRET_INSTRUCTIONS:
+            header = command[:4]
+            try:
+                lc = len(CommandApdu.decode(command).data)
+            except ApduInvalid:
+                lc = None
+        return cls(header, _status_only(response), milliseconds, size, lc, masked=True)
+
+    def matches(self, command: bytes) -> bool:
+        """Whether ``command``, as it would go over the wire, could be this one."""
+        other = Exchange.of(command, None, 0.0)
+        return (self.command, self.length, self.lc, self.masked) == (
+            other.command,
+            other.length,
+            other.lc,
+            other.masked,
+        )
+
+    def __str__(self) -> str:
+        sent = self.command.hex(" ").upper()
+        if self.masked:
+            sent = f"{sent} [{self.length - len(self.command)} bytes hidden]".lstrip()
+        if self.response is None:
+            received = "no answer"
+        elif len(self.response) < 2:
+            received = f"{self.response.hex()} [no status word]".lstrip()
+        else:
+            data = self.response[:-2].hex(" ").upper()
+            received = f"{data} {describe(int.from_bytes(self.response[-2:], 'big'))}".lstrip()
+        return f"{sent} -> {received}, {self.milliseconds:.1f} ms"
+
+
+def _must_mask(command: bytes) -> bool:
+    """Whether a body may hold a secret: by its instruction, or because nobody can tell."""
+    if len(command) > 4 and command[1] in SECRET_INSTRUCTIONS:
+        return True
+    try:
+        CommandApdu.decode(command)
+    except ApduInvalid:
+        return True
+    return False
+
+
+def _status_only(response: bytes | None) -> bytes | None:
+    # A card that echoes its command must not bring the secret in by the back door.
+    if response is None or not response:
+        return response
+    status = response[-2:]
+    return status if len(status) == 2 and status[0] >> 4 in (0x6, 0x9) else b""
+
+
+class TrafficLog:
+    """Where a connection's traffic goes: ``sink`` is called with each `Exchange`, in order.
+
+    A list's ``append`` is a sink, and so is `TraceWriter.write`.
+    """
+
+    __slots__ = ("_sink",)
+
+    def __init__(self, sink: Callable[[Exchange], object]) -> None:
+        self._sink = sink
+
+    def record(self, command: bytes, response: bytes | None, milliseconds: float) -> None:
+        """Mask, then hand on."""
+        self._sink(Exchange.of(command, response, milliseconds))
+
+
+class RecordingConnection:
+    """A `CardConnection` that records what goes over another one."""
+
+    def __init__(self, connection: CardConnection, log: TrafficLog) -> None:
+        self._connection = connection
+        self._log = log
+
+    @property
+    def device(self) -> DeviceInfo:
+        """Where the card is."""
+        return self._connection.device
+
+    @property
+    def atr(self) -> bytes:
+        """The card's answer to reset."""
+        return self._connection.atr
+
+    @property
+    def limits(self) -> ApduLimits:
+        """What fits into one APDU."""
+        return self._connection.limits
+
+    @property
+    def has_panel(self) -> bool:
+        """Whether there is a panel below."""
+        return self._connection.has_panel
+
+    def hold(self) -> AbstractContextManager[object]:
+        """Keep other threads' commands out."""
+        return self._connection.hold()
+
+    def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
+        """Send one command, and record it with its answer, or with none if an error is raised."""
+        with self._connection.hold():  # or two threads' exchanges would be recorded out of order
+            start = perf_counter()
+            try:
+                response = self._connection.transmit(command, timeout=timeout)
+            except UShieldError:
+                self._log.record(command, None, (perf_counter() - start) * 1000)
+                raise
+            self._log.record(command, response, (perf_counter() - start) * 1000)
+        return response
+
+    def read_panel(self, timeout: float) -> bytes | None:
+        """The panel's next report; panel events are no traffic of the card's."""
+        return self._connection.read_panel(timeout)
+
+    def reset(self) -> bytes:
+        """Power the card off and on."""
+        return self._connection.reset()
+
+    def close(self) -> None:
+        """Close the connection below."""
+        self._connection.close()
