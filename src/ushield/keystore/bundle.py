@@ -1,0 +1,89 @@
+"""Certificates as they come from a bank: one in DER, or one or more in PEM, in any order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ushield.errors import CertificateInvalid
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+__all__ = ["MAX_BUNDLE", "authority_problem", "is_issued_by", "public_key_der", "read_bundle"]
+
+MAX_BUNDLE = 1 << 20
+"""Longest bundle, in bytes."""
+
+_PEM = b"-----BEGIN "
+
+
+def read_bundle(data: bytes) -> tuple[x509.Certificate, ...]:
+    """The certificates in ``data``, each once, in its order.
+
+    `CertificateInvalid` if any of it is cut short or no certificate, or if there is none.
+    """
+    from cryptography import x509
+
+    if len(data) > MAX_BUNDLE:
+        raise CertificateInvalid(f"{len(data)} bytes are more than any chain of certificates has")
+    if _PEM not in data:
+        try:
+            return (x509.load_der_x509_certificate(data),)
+        except ValueError as error:
+            raise CertificateInvalid(f"neither PEM nor one certificate in DER: {error}") from error
+    if data.count(_PEM) != data.count(b"-----END "):
+        raise CertificateInvalid("PEM cut short: a BEGIN and an END line do not match")
+    if data.count(_PEM) != data.count(_PEM + b"CERTIFICATE-----"):
+        raise CertificateInvalid("PEM with something else than certificates")
+    try:
+        found = x509.load_pem_x509_certificates(data)
+    except ValueError as error:
+        raise CertificateInvalid(f"PEM: {error}") from error
+    return tuple(dict.fromkeys(found))
+
+
+def public_key_der(certificate: x509.Certificate) -> bytes:
+    """SubjectPublicKeyInfo in DER; `CertificateInvalid` for a key that cannot be read."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateInvalid(f"public key of {_name(certificate)}: {error}") from error
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether ``issuer`` is named in ``certificate`` and its key verifies the signature."""
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def authority_problem(certificate: x509.Certificate) -> str | None:
+    """Why a certificate cannot be an authority's (RFC 5280, 4.2.1.3 and 4.2.1.9), if so."""
+    from cryptography import x509
+
+    try:
+        extensions = certificate.extensions
+        constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        return "it has no basic constraints"
+    except ValueError as error:
+        return f"its extensions cannot be read: {error}"
+    if not constraints.ca:
+        return "its basic constraints say that it is no authority"
+    try:
+        usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return "it has no key usage"
+    return None if usage.key_cert_sign else "its key usage does not allow to sign certificates"
+
+
+def _name(certificate: x509.Certificate) -> str:
+    return certificate.subject.rfc4514_string() or "a certificate without a name"

@@ -1,0 +1,143 @@
+"""The token's PIN and PUK as seen from the host: counters, the last-try guard, change, unblock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from ushield.drivers.base import TokenDriver
+from ushield.errors import LastTryRefused, PinLocked, ProtocolViolation
+from ushield.keystore.secrets import borrowed
+from ushield.pin import Pin, PinReference, PinState
+
+__all__ = ["TokenPin", "verify_guarded"]
+
+
+def _state(driver: TokenDriver, reference: PinReference) -> PinState:
+    try:
+        return driver.pin_states()[reference]
+    except KeyError:
+        raise ProtocolViolation(f"the token told no state of its {reference.value} PIN") from None
+
+
+@contextmanager
+def _last_try_guarded(
+    driver: TokenDriver, reference: PinReference, *, allow_last_try: bool
+) -> Iterator[None]:
+    # Held, so that no other thread spends a try between the look at the counter and the attempt.
+    with driver.connection.hold():
+        state = _state(driver, reference)
+        if state.locked:
+            raise PinLocked(reference=reference.value)
+        if state.final_try and not allow_last_try:
+            name = "PUK" if reference is PinReference.PUK else "PIN"
+            raise LastTryRefused(
+                f"the {name} has one try left; a wrong one would lock it",
+                reference=reference.value,
+            )
+        yield
+
+
+def verify_guarded(driver: TokenDriver, pin: str | Pin, *, allow_last_try: bool) -> None:
+    """Verify the user's PIN, unless that could spend the last try and the caller did not allow it.
+
+    `PinIncorrect`, `PinLocked`, `PinInvalid`, `LastTryRefused`; the last two spend no try.
+    """
+    with (
+        borrowed(pin) as secret,
+        _last_try_guarded(driver, PinReference.USER, allow_last_try=allow_last_try),
+    ):
+        driver.verify_pin(secret)
+
+
+class TokenPin:
+    """``token.pin``. Every reading asks the token, and asking spends no try.
+
+    The guard of the last try is a courtesy of the host; the counter is the token's.
+    """
+
+    __slots__ = ("_reach",)
+
+    def __init__(self, reach: Callable[[], AbstractContextManager[TokenDriver]]) -> None:
+        self._reach = reach
+
+    @property
+    def state(self) -> PinState:
+        """The user PIN's counter and flags now."""
+        with self._reach() as driver:
+            return _state(driver, PinReference.USER)
+
+    @property
+    def puk(self) -> PinState:
+        """The PUK's counter and flags now."""
+        with self._reach() as driver:
+            return _state(driver, PinReference.PUK)
+
+    @property
+    def tries_left(self) -> int:
+        """Wrong PINs until it locks."""
+        return self.state.tries_left
+
+    @property
+    def max_tries(self) -> int:
+        """Tries after a right PIN."""
+        return self.state.max_tries
+
+    @property
+    def count_low(self) -> bool:
+        """A wrong PIN was entered since the last right one."""
+        return self.state.count_low
+
+    @property
+    def final_try(self) -> bool:
+        """One wrong PIN locks it."""
+        return self.state.final_try
+
+    @property
+    def locked(self) -> bool:
+        """Even the right PIN is refused."""
+        return self.state.locked
+
+    @property
+    def must_change(self) -> bool:
+        """It is still the PIN the token came with."""
+        return self.state.must_change
+
+    def change(self, old: str | Pin, new: str | Pin, *, allow_last_try: bool = False) -> None:
+        """Replace the user's PIN. `PinInvalid` for a bad ``new`` one spends no try."""
+        self._change(PinReference.USER, old, new, allow_last_try=allow_last_try)
+
+    def change_puk(self, old: str | Pin, new: str | Pin, *, allow_last_try: bool = False) -> None:
+        """Replace the PUK, by the old one."""
+        self._change(PinReference.PUK, old, new, allow_last_try=allow_last_try)
+
+    def _change(
+        self, reference: PinReference, old: str | Pin, new: str | Pin, *, allow_last_try: bool
+    ) -> None:
+        with (
+            self._reach() as driver,
+            borrowed(old, reference) as proof,
+            borrowed(new, reference) as wanted,
+            _last_try_guarded(driver, reference, allow_last_try=allow_last_try),
+        ):
+            driver.change_pin(reference, proof, wanted)
+
+    def unblock(self, puk: str | Pin, new_pin: str | Pin, *, allow_last_try: bool = False) -> None:
+        """Set a new user PIN and restore its tries. A wrong ``puk`` spends one of the PUK's."""
+        with (
+            self._reach() as driver,
+            borrowed(puk, PinReference.PUK) as proof,
+            borrowed(new_pin) as wanted,
+            _last_try_guarded(driver, PinReference.PUK, allow_last_try=allow_last_try),
+        ):
+            driver.unblock_pin(proof, wanted)
+
+    def unblock_challenge(self) -> bytes:
+        """The bytes for the bank to sign; they name this token and are good once."""
+        with self._reach() as driver:
+            return driver.unblock_challenge()
+
+    def unblock_by_bank(self, signature: bytes, new_pin: str | Pin) -> None:
+        """Set a new user PIN and restore its tries, by the bank's signature on the challenge."""
+        with self._reach() as driver, borrowed(new_pin) as wanted:
+            driver.unblock_by_bank(signature, wanted)
