@@ -1,0 +1,111 @@
+"""What the NVRAM holds, record by record."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from dataclasses import dataclass, field
+
+from ushield.algorithms import KeyAlgorithm
+from ushield.shield.commands import KeyUsageCode
+
+__all__ = [
+    "CertificateRecord",
+    "Identity",
+    "Personalisation",
+    "SecretHash",
+    "StoredKey",
+    "StoredReference",
+]
+
+_SALT_SIZE = 16
+_ITERATIONS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SecretHash:
+    """A PIN or PUK as stored: salted PBKDF2-HMAC-SHA256 (RFC 8018, 5.2).
+
+    Its count of iterations keeps VERIFY under half a millisecond. More would not help: six digits
+    are a million guesses to whoever has the file, so what protects them is the file's mode 0600.
+    """
+
+    salt: bytes = field(repr=False)
+    hash: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, secret: bytes) -> SecretHash:
+        """Hash ``secret`` with a fresh random salt."""
+        salt = os.urandom(_SALT_SIZE)
+        return cls(salt, _hash(secret, salt))
+
+    def matches(self, secret: bytes) -> bool:
+        """Whether ``secret`` is the one that was hashed; the comparison takes constant time."""
+        return hmac.compare_digest(self.hash, _hash(secret, self.salt))
+
+
+def _hash(secret: bytes, salt: bytes) -> bytes:
+    return hashlib.pbkdf2_hmac("sha256", secret, salt, _ITERATIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReference:
+    """A PIN or PUK with its counter. ``must_change``: it is still the one it was issued with."""
+
+    secret: SecretHash
+    tries_left: int
+    max_tries: int
+    must_change: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key pair. ``reference`` is 1 to 255; ``key_id`` the SHA-1 of the public BIT STRING.
+
+    ``public_key`` is a SubjectPublicKeyInfo, ``private_key`` a PrivateKeyInfo (RFC 5208), in DER.
+    """
+
+    reference: int
+    algorithm: KeyAlgorithm
+    usage: KeyUsageCode
+    key_id: bytes
+    label: str
+    public_key: bytes
+    private_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRecord:
+    """A certificate (DER) in a slot from 1 to 255; ``key_id`` is empty for one of the chain."""
+
+    slot: int
+    key_id: bytes
+    label: str
+    der: bytes
+    is_ca: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What was set when the token was made, for good.
+
+    ``device_key`` is a PrivateKeyInfo, ``device_certificate`` the certificate of it, and
+    ``unblock_key`` the bank's SubjectPublicKeyInfo for remote unblocking, or ``None``; all DER.
+    """
+
+    serial: str
+    label: str
+    profile: str
+    device_key: bytes = field(repr=False)
+    device_certificate: bytes = field(repr=False)
+    unblock_key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Personalisation:
+    """A token before its first power-up: who it is, its PIN and its PUK, all tries left."""
+
+    identity: Identity
+    user: StoredReference
+    puk: StoredReference
