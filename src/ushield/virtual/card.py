@@ -1,0 +1,226 @@
+"""The card OS of a virtual token: power, applications, and the bookkeeping around their commands.
+
+It reads command APDUs of all forms, puts command chains together (ISO/IEC 7816-4, clause 5.3.3),
+hands long answers out in pieces (GET RESPONSE, clause 5.3.4), and answers whatever comes with a
+status word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import RLock
+from typing import Protocol
+
+from ushield.iso7816.status import StatusWord
+from ushield.shield.commands import Instruction
+
+__all__ = ["ATR", "MAX_CHAIN", "Answer", "Applet", "Card"]
+
+Answer = tuple[bytes, int]
+"""Response data and status word."""
+
+MAX_CHAIN = 0x8000
+"""How many data bytes a chain of commands may bring together."""
+
+_CHAINED = 0x10
+_SELECT = int(Instruction.SELECT)
+_GET_RESPONSE = int(Instruction.GET_RESPONSE)
+_SUCCESS = int(StatusWord.SUCCESS)
+_SW = {int(sw): sw.to_bytes(2, "big") for sw in StatusWord}
+
+
+def _atr(historical: bytes) -> bytes:
+    body = bytes((0x80 | len(historical), 0x01)) + historical
+    check = 0
+    for octet in body:
+        check ^= octet
+    return b"\x3b" + body + bytes((check,))
+
+
+ATR = _atr(b"\x80\x57USHIELD\x73\x80\x01\xc0")
+"""Answer to reset (ISO/IEC 7816-3, clause 8): T=1; the historical bytes name the card and say that
+it takes command chaining and extended lengths (ISO/IEC 7816-4, clause 12.1.1)."""
+
+
+class Applet(Protocol):
+    """An application on the card."""
+
+    @property
+    def aid(self) -> bytes:
+        """What SELECT calls it by."""
+
+    @property
+    def slow_instructions(self) -> frozenset[int]:
+        """INS bytes of class 00 that may take longer than a host waits without a word."""
+
+    def power_on(self) -> None:
+        """The card was powered or reset."""
+
+    def power_off(self) -> None:
+        """The card loses power."""
+
+    def select(self) -> bytes:
+        """It was selected: its file control information."""
+
+    def process(self, cla: int, ins: int, p1: int, p2: int, data: bytes) -> Answer:
+        """One whole command, chains put together and chaining bit off. Raises nothing."""
+
+
+class Card:
+    """A card with its applications; ``power_on`` before anything else. Safe from several threads.
+
+    A command waits for one that is under way in another thread.
+    """
+
+    def __init__(self, applets: Sequence[Applet], *, atr: bytes = ATR) -> None:
+        self._applets = {applet.aid: applet for applet in applets}
+        self._slow = frozenset[int]().union(*(applet.slow_instructions for applet in applets))
+        self._atr = atr
+        self._lock = RLock()
+        self._powered = False
+        self._selected: Applet | None = None
+        self._rest = b""
+        self._chain = bytearray()
+        self._chain_header: tuple[int, int, int, int] | None = None
+
+    def power_on(self) -> bytes:
+        """Power the card, or reset it if it is powered; its ATR."""
+        with self._lock:
+            self.power_off()
+            for applet in self._applets.values():
+                applet.power_on()
+            self._powered = True
+            return self._atr
+
+    def power_off(self) -> None:
+        """Take the power away; harmless to repeat."""
+        with self._lock:
+            if self._powered:
+                self._powered = False
+                self._selected = None
+                self._rest = b""
+                self._break_chain()
+                for applet in self._applets.values():
+                    applet.power_off()
+
+    def is_slow(self, command: bytes) -> bool:
+        """Whether ``command`` may take so long that the host needs time extensions."""
+        return len(command) > 1 and command[0] == 0 and command[1] in self._slow
+
+    def transmit(self, command: bytes) -> bytes:
+        """One command APDU in, one response APDU out, whatever came in."""
+        size = len(command)
+        if size == 5:
+            # Le only; first, because it is what polls and small reads are.
+            data, ne = b"", command[4] or 256
+        elif size < 4:
+            return _SW[StatusWord.WRONG_LENGTH]
+        elif size == 4:
+            data, ne = b"", 0
+        else:
+            body = _read_body(command, size)
+            if body is None:
+                return _SW[StatusWord.WRONG_LENGTH]
+            data, ne = body
+        with self._lock:
+            answer, sw = self._accept(command, data, ne)
+        if answer and len(answer) > ne:
+            self._rest = answer[ne:]
+            answer = answer[:ne]
+            sw = StatusWord.MORE_DATA | (len(self._rest) if len(self._rest) < 256 else 0)
+        tail = _SW.get(sw)
+        return answer + (tail if tail is not None else sw.to_bytes(2, "big"))
+
+    def _accept(self, command: bytes, data: bytes, ne: int) -> Answer:
+        cla, ins, p1, p2 = command[:4]
+        if not self._powered:
+            return b"", StatusWord.NO_DIAGNOSIS
+        if cla & 0x6F:
+            self._forget()
+            return b"", _refuse_class(cla)
+        if ins == _GET_RESPONSE and cla == 0:
+            return self._get_response(p1, p2, ne)
+        self._rest = b""
+        if cla & _CHAINED or self._chain_header is not None:
+            header = (cla & ~_CHAINED, ins, p1, p2)
+            if header != self._chain_header:
+                self._break_chain()
+            if cla & _CHAINED:
+                return self._collect(header, data)
+            if self._chain_header is not None:
+                data = bytes(self._chain + data)
+                self._break_chain()
+                if len(data) > MAX_CHAIN:
+                    return b"", StatusWord.WRONG_LENGTH
+        if ins == _SELECT and cla == 0:
+            return self._select(p1, p2, data)
+        if self._selected is None:
+            return b"", StatusWord.COMMAND_NOT_ALLOWED
+        return self._selected.process(cla, ins, p1, p2, data)
+
+    def _collect(self, header: tuple[int, int, int, int], data: bytes) -> Answer:
+        self._chain_header = header
+        self._chain += data
+        if len(self._chain) > MAX_CHAIN:
+            self._break_chain()
+            return b"", StatusWord.WRONG_LENGTH
+        return b"", _SUCCESS
+
+    def _get_response(self, p1: int, p2: int, ne: int) -> Answer:
+        self._break_chain()
+        if p1 or p2:
+            self._rest = b""
+            return b"", StatusWord.WRONG_PARAMETERS
+        rest, self._rest = self._rest, b""
+        if not rest:
+            return b"", StatusWord.CONDITIONS_NOT_SATISFIED
+        return rest, _SUCCESS
+
+    def _select(self, p1: int, p2: int, data: bytes) -> Answer:
+        if p1 != 0x04 or p2 != 0x00:
+            return b"", StatusWord.WRONG_PARAMETERS
+        applet = self._applets.get(data)
+        if applet is None:
+            return b"", StatusWord.FILE_NOT_FOUND
+        self._selected = applet
+        return applet.select(), _SUCCESS
+
+    def _forget(self) -> None:
+        self._rest = b""
+        self._break_chain()
+
+    def _break_chain(self) -> None:
+        # What a chain brought may be a PIN: overwrite it.
+        if self._chain_header is not None:
+            self._chain_header = None
+            self._chain[:] = bytes(len(self._chain))
+            self._chain.clear()
+
+
+def _refuse_class(cla: int) -> int:
+    if cla & 0x80:
+        return StatusWord.CLA_NOT_SUPPORTED
+    if cla & 0x40 or cla & 0x03:
+        return StatusWord.LOGICAL_CHANNEL_UNSUPPORTED
+    return StatusWord.SECURE_MESSAGING_UNSUPPORTED if cla & 0x0C else StatusWord.CLA_NOT_SUPPORTED
+
+
+def _read_body(command: bytes, size: int) -> tuple[bytes, int] | None:
+    """Data field and Ne of a command of six bytes and more; ``None`` if its lengths are wrong."""
+    length = command[4]
+    if length:
+        if size == 5 + length:
+            return command[5:], 0
+        if size == 6 + length:
+            return command[5:-1], command[-1] or 256
+        return None
+    if size < 7:
+        return None
+    length = command[5] << 8 | command[6]
+    if size == 7:
+        return b"", length or 65536
+    if length and size == 7 + length:
+        return command[7:], 0
+    if length and size == 9 + length:
+        return command[7:-2], (command[-2] << 8 | command[-1]) or 65536
+    return None
