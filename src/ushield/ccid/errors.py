@@ -1,0 +1,161 @@
+"""What can go wrong between a reader and its slot, each told apart by its type."""
+
+from __future__ import annotations
+
+from ushield.errors import ProtocolViolation, TransferFailed
+
+__all__ = [
+    "AtrInvalid",
+    "CardMute",
+    "ChainAborted",
+    "CommandAborted",
+    "CommandUnsupported",
+    "DescriptorInvalid",
+    "EndpointHalted",
+    "FrameInvalid",
+    "ParameterRefused",
+    "PinEntryCancelled",
+    "PinEntryTimedOut",
+    "SlotBusy",
+    "SlotError",
+    "TransmissionCorrupted",
+    "slot_error",
+]
+
+
+class FrameInvalid(ProtocolViolation):
+    """Bytes that are no CCID message.
+
+    ``offset`` is where the wrong field starts: what a device answers as bError to a command whose
+    field it refuses (CCID Rev 1.1, section 6.2.6).
+    """
+
+    code = "frame-invalid"
+    carries = ("offset",)
+
+    def __init__(self, message: str, *, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+class DescriptorInvalid(ProtocolViolation):
+    """No class descriptor of a smart-card reader, or one that contradicts itself."""
+
+    code = "descriptor-invalid"
+
+
+class AtrInvalid(ProtocolViolation):
+    """An answer to reset that breaks ISO/IEC 7816-3, clause 8."""
+
+    code = "atr-invalid"
+
+
+class ChainAborted(TransferFailed):
+    """The card ended a chain of T=1 blocks with S(ABORT); the command was not carried out."""
+
+    code = "chain-aborted"
+
+
+class EndpointHalted(TransferFailed):
+    """A bulk or control transfer was answered with STALL.
+
+    Whoever drives a program throws this in; the program asks for `ClearHalt` when it goes on.
+    """
+
+    code = "endpoint-halted"
+
+
+class SlotError(TransferFailed):
+    """The reader could not do a command; ``slot_error`` is its bError (section 6.2.6)."""
+
+    code = "slot-error"
+    carries = ("slot", "slot_error")
+
+    def __init__(self, message: str, *, slot: int, slot_error: int) -> None:
+        super().__init__(message)
+        self.slot = slot
+        self.slot_error = slot_error
+
+
+class CardMute(SlotError):
+    """The card did not answer the reader in its time (0xFE)."""
+
+    code = "card-mute"
+    default_remedy = "Pull the card or token out, put it back, and try again."
+
+
+class TransmissionCorrupted(SlotError):
+    """Parity error or overrun between reader and card (0xFD, 0xFC)."""
+
+    code = "transmission-corrupted"
+    default_remedy = "Clean the card's contacts and insert it again."
+
+
+class CommandAborted(SlotError):
+    """The command was ended by this side's abort (0xFF)."""
+
+    code = "command-aborted"
+
+
+class SlotBusy(SlotError):
+    """The reader still works on an earlier command for this slot (0xE0, 0xF2)."""
+
+    code = "slot-busy"
+    default_remedy = "Wait a moment and try again."
+
+
+class CommandUnsupported(SlotError):
+    """The reader does not know this command (0x00)."""
+
+    code = "command-unsupported"
+
+
+class ParameterRefused(SlotError):
+    """The reader refuses a field of the command; ``slot_error`` is that field's offset."""
+
+    code = "parameter-refused"
+
+
+class PinEntryCancelled(SlotError):
+    """The person pressed Cancel on the reader's PIN pad (0xEF)."""
+
+    code = "pin-entry-cancelled"
+    default_remedy = "Enter the PIN on the reader and press OK."
+
+
+class PinEntryTimedOut(SlotError):
+    """Nobody finished the PIN on the reader's PIN pad in time (0xF0)."""
+
+    code = "pin-entry-timed-out"
+    default_remedy = "Enter the PIN on the reader, and press OK before its time is over."
+
+
+_KNOWN: dict[int, tuple[type[SlotError], str]] = {
+    0x00: (CommandUnsupported, "the reader does not support this command"),
+    0xE0: (SlotBusy, "a command for this slot is already under way"),
+    0xEF: (PinEntryCancelled, "PIN entry was cancelled on the reader"),
+    0xF0: (PinEntryTimedOut, "PIN entry on the reader timed out"),
+    0xF2: (SlotBusy, "the reader is busy with its own sequence"),
+    0xF3: (SlotError, "the protocol was deactivated"),
+    0xF4: (SlotError, "the card sent a procedure byte that contradicts the command"),
+    0xF5: (SlotError, "the reader does not support the card's voltage class"),
+    0xF6: (SlotError, "the reader does not support the card's protocol"),
+    0xF7: (SlotError, "the card's answer to reset has a wrong checksum"),
+    0xF8: (SlotError, "the card's answer to reset starts wrongly"),
+    0xFB: (SlotError, "the reader reports a hardware error"),
+    0xFC: (TransmissionCorrupted, "the card sent faster than the reader could take"),
+    0xFD: (TransmissionCorrupted, "parity error between reader and card"),
+    0xFE: (CardMute, "the card does not answer"),
+    0xFF: (CommandAborted, "the command was aborted"),
+}
+
+
+def slot_error(slot: int, error: int) -> SlotError:
+    """The exception that stands for bError ``error`` of a failed command (section 6.2.6)."""
+    kind, text = _KNOWN.get(error, (None, ""))
+    if kind is None:
+        if error < 0x80:
+            kind, text = ParameterRefused, f"the reader refuses the command's field at byte {error}"
+        else:
+            kind, text = SlotError, f"the reader failed with its own error {error:#04x}"
+    return kind(f"slot {slot}: {text}", slot=slot, slot_error=error)
