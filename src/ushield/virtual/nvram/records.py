@@ -8,7 +8,9 @@ import os
 from dataclasses import dataclass, field
 
 from ushield.algorithms import KeyAlgorithm
+from ushield.pin import PinReference, PinState
 from ushield.shield.commands import KeyUsageCode
+from ushield.shield.objects import CertificateEntry, KeyEntry
 
 __all__ = [
     "CertificateRecord",
@@ -58,6 +60,10 @@ class StoredReference:
     max_tries: int
     must_change: bool = False
 
+    def state(self, reference: PinReference) -> PinState:
+        """The counter, as it is told to whoever asks for ``reference``."""
+        return PinState(reference, self.tries_left, self.max_tries, self.must_change)
+
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
@@ -74,6 +80,12 @@ class StoredKey:
     public_key: bytes
     private_key: bytes = field(repr=False)
 
+    def entry(self) -> KeyEntry:
+        """What the directory tells of it."""
+        return KeyEntry(
+            self.reference, self.algorithm, self.usage, self.key_id, self.label, self.public_key
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CertificateRecord:
@@ -84,6 +96,16 @@ class CertificateRecord:
     label: str
     der: bytes
     is_ca: bool = False
+
+    def entry(self) -> CertificateEntry:
+        """What the directory tells of it."""
+        return CertificateEntry(
+            self.slot,
+            self.key_id,
+            self.label,
+            len(self.der),
+            hashlib.sha256(self.der).digest(),
+        )
 
 
 @dataclass(frozen=True, slots=True)
