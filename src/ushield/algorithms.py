@@ -14,6 +14,11 @@ class HashAlgorithm(StrEnum):
     SHA384 = "sha384"
     SHA512 = "sha512"
 
+    @property
+    def digest_size(self) -> int:
+        """Bytes of a digest."""
+        return int(self.value[3:]) // 8
+
 
 class KeyAlgorithm(StrEnum):
     """What kind of key pair: RSA by modulus length, EC by the NIST curve of FIPS 186-5."""

@@ -17,6 +17,7 @@ __all__ = [
     "HostCancelled",
     "InputInvalid",
     "KeyHeld",
+    "KeyUsageRefused",
     "LastTryRefused",
     "LoginRequired",
     "MessageInvalid",
@@ -29,7 +30,9 @@ __all__ = [
     "PinLocked",
     "ProtocolViolation",
     "Rejected",
+    "RequestPending",
     "RequestUnknown",
+    "ScreenBusy",
     "SeveralObjects",
     "SeveralTokens",
     "SignatureMismatch",
@@ -309,6 +312,13 @@ class SeveralObjects(CardError):
     default_remedy = "Name one by its label or id."
 
 
+class KeyUsageRefused(CardError):
+    """The key signs only what the token's screen showed, never a digest from this side."""
+
+    code = "key-usage-refused"
+    default_remedy = "Sign a transaction with this key, or use an authentication key."
+
+
 class SignatureMismatch(CardError):
     """The token handed out a signature that its certificate does not verify; it was discarded."""
 
@@ -431,3 +441,17 @@ class RequestUnknown(ConfirmationError):
 
     code = "request-unknown"
     default_remedy = "Sign again."
+
+
+class RequestPending(ConfirmationError):
+    """The person has not answered yet; the request is still on the screen."""
+
+    code = "request-pending"
+    default_remedy = "Wait for the OK key on the token."
+
+
+class ScreenBusy(ConfirmationError):
+    """Another request is on the token's screen."""
+
+    code = "screen-busy"
+    default_remedy = "Answer or cancel the request on the token's screen first."

@@ -9,7 +9,14 @@ from ushield.iso7816.tlv import encode, parse_one, read_template
 from ushield.pin import PinRules, PinState
 from ushield.shield.commands import AID, PIN_REFERENCE_CODE, Feature
 
-__all__ = ["ApplicationInfo", "Counters", "ScreenInfo", "decode_pin_states", "encode_pin_state"]
+__all__ = [
+    "ApplicationInfo",
+    "Counters",
+    "ScreenInfo",
+    "decode_pin_states",
+    "encode_pin_state",
+    "is_application",
+]
 
 _FCI = 0x6F
 _FCI_AID = 0x84
@@ -32,7 +39,9 @@ class ScreenInfo:
 class ApplicationInfo:
     """The answer to SELECT: file control information 6F with AID 84 and proprietary data A5.
 
-    ``timeout`` is how long a confirmation waits, in seconds; ``max_message`` in bytes.
+    ``timeout`` is how long a confirmation waits, in seconds; ``max_message`` and
+    ``max_certificate`` in bytes. Bits of ``features`` that have no name here are kept and mean
+    nothing.
     """
 
     protocol: tuple[int, int]
@@ -105,8 +114,10 @@ class ApplicationInfo:
         limits = _exactly(inner.take(0x8A), 6)
         major, minor = _exactly(inner.take(0x80), 2)
         firmware = _exactly(inner.take(0x87), 3)
-        if len(screen) < 2:
-            raise TlvInvalid("application information: screen cut short")
+        if len(screen) < 2 or not screen.isascii() or min(screen[:2]) < 2:
+            raise TlvInvalid("application information: no such screen")
+        if not 0 < rules[0] <= rules[1] or not rules[2] or not rules[3] or rules[4] & ~3:
+            raise TlvInvalid("application information: no such PIN rules")
         info = cls(
             protocol=(major, minor),
             firmware=(firmware[0], firmware[1], firmware[2]),
@@ -116,7 +127,7 @@ class ApplicationInfo:
             label=inner.take_text(0x88),
             features=Feature(inner.take_int(0x83, 2)),
             screen=ScreenInfo(
-                screen[0], screen[1], screen[2:].decode("ascii", "replace"), inner.take_text(0x85)
+                screen[0], screen[1], screen[2:].decode("ascii"), inner.take_text(0x85)
             ),
             pin_rules=PinRules(
                 min_length=rules[0],
@@ -133,6 +144,11 @@ class ApplicationInfo:
         )
         inner.finish()
         return info
+
+
+def is_application(data: bytes) -> bool:
+    """Whether an answer to SELECT names this applet, however wrong the rest of it may be."""
+    return encode(_FCI_AID, AID) in data
 
 
 def _exactly(value: bytes, size: int) -> bytes:
@@ -157,6 +173,8 @@ def decode_pin_states(data: bytes) -> tuple[PinState, ...]:
     for value in template.all(_PIN_STATE):
         if len(value) != 4 or value[0] not in _REFERENCE_OF_CODE:
             raise TlvInvalid("PIN states: malformed entry")
+        if value[1] > value[2] or value[3] & ~3:
+            raise TlvInvalid("PIN states: more tries left than there are, or unknown flags")
         states.append(
             PinState(
                 _REFERENCE_OF_CODE[value[0]],

@@ -15,7 +15,7 @@ from ushield.shield.commands import REQUEST_ID_SIZE
 
 __all__ = ["EVENT_SIZE", "PanelEvent", "PanelEventKind", "PanelKey"]
 
-_LAYOUT = struct.Struct(f">B{REQUEST_ID_SIZE}sBBIx")
+_LAYOUT = struct.Struct(f">B{REQUEST_ID_SIZE}sBBIB")
 EVENT_SIZE = _LAYOUT.size
 
 
@@ -56,19 +56,21 @@ class PanelEvent:
     def encode(self) -> bytes:
         """The report as sent."""
         return _LAYOUT.pack(
-            self.kind, self.request_id, self.value, self.pages, self.counter & 0xFFFFFFFF
+            self.kind, self.request_id, self.value, self.pages, self.counter & 0xFFFFFFFF, 0
         )
 
     @classmethod
     def decode(cls, report: bytes) -> PanelEvent:
-        """Read a report; `ProtocolViolation` for a wrong size, kind or key."""
+        """Read a report; `ProtocolViolation` for a wrong size, kind, key, page or last byte."""
         if len(report) != EVENT_SIZE:
             raise ProtocolViolation(f"a panel event has {EVENT_SIZE} bytes, not {len(report)}")
-        kind, request_id, value, pages, counter = _LAYOUT.unpack(report)
+        kind, request_id, value, pages, counter, reserved = _LAYOUT.unpack(report)
         try:
             event = cls(PanelEventKind(kind), request_id, value, pages, counter)
             if event.kind is PanelEventKind.KEY_DOWN:
                 PanelKey(value)
         except ValueError as error:
             raise ProtocolViolation(f"panel event {report.hex()}: {error}") from error
+        if reserved or (event.kind is PanelEventKind.PAGE_SHOWN and not 1 <= value <= pages):
+            raise ProtocolViolation(f"panel event {report.hex()}: no such page, or a stray byte")
         return event

@@ -28,6 +28,8 @@ _TAG_LIST = 0x5C
 _KEY = 0xE2
 _CERTIFICATE = 0xE3
 _GENERATE = 0xAC
+_SHA256_SIZE = HashAlgorithm.SHA256.digest_size
+_CHALLENGE_SIZES = range(16, 256)
 _ALGORITHM_OF_CODE = {code: algorithm for algorithm, code in ALGORITHM_CODE.items()}
 _HASH_OF_CODE = {code: algorithm for algorithm, code in HASH_CODE.items()}
 
@@ -170,6 +172,8 @@ class CertificateEntry:
             sha256=template.take(0x87),
         )
         template.finish()
+        if len(entry.sha256) != _SHA256_SIZE:
+            raise TlvInvalid(f"certificate entry: {len(entry.sha256)} bytes are no SHA-256")
         return entry
 
 
@@ -211,14 +215,11 @@ class StoredCertificate:
         if not value:
             return cls(slot, b"")
         template = read_template(value, "certificate")
-        stored = cls(
-            slot,
-            label=template.take_text(0x84),
-            der=template.take(0x85),
-            is_ca=bool(template.take_int(0x88, 1)),
-        )
+        label, der, flag = template.take_text(0x84), template.take(0x85), template.take_int(0x88, 1)
         template.finish()
-        return stored
+        if flag > 1 or not der:
+            raise TlvInvalid("certificate: no certificate, or neither a leaf nor a CA")
+        return cls(slot, der, label, is_ca=bool(flag))
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +280,8 @@ class DigestToSign:
             raise TlvInvalid(f"unknown hash {code:02X}")
         asked = cls(template.take_int(0x84, 1), _HASH_OF_CODE[code], template.take(0x90))
         template.finish()
+        if len(asked.digest) != asked.hash.digest_size:
+            raise TlvInvalid(f"{len(asked.digest)} bytes are no {asked.hash} digest")
         return asked
 
 
@@ -301,7 +304,7 @@ class ChallengeToSign:
         """Read the data field; `TlvInvalid` for another form."""
         template = read_template(data, "challenge to sign")
         asked = cls(template.take_int(0x84, 1), template.take(0x81))
-        if not 16 <= len(asked.challenge) <= 255:
-            raise TlvInvalid("a challenge has 16 to 255 bytes")
         template.finish()
+        if len(asked.challenge) not in _CHALLENGE_SIZES:
+            raise TlvInvalid("a challenge has 16 to 255 bytes")
         return asked

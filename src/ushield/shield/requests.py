@@ -112,6 +112,8 @@ class Begun:
             template.take_int(0x82, 1),
         )
         template.finish()
+        if not begun.pages:
+            raise TlvInvalid("request: on no page")
         return begun
 
 
@@ -149,6 +151,8 @@ class RequestState:
             template.take_int(0x83, 4),
         )
         template.finish()
+        if not 1 <= state.page <= state.pages:
+            raise TlvInvalid(f"request state: page {state.page} of {state.pages}")
         return state
 
 
@@ -175,9 +179,9 @@ class DisplayRefusal:
         except ValueError as error:
             raise TlvInvalid(f"unknown refusal {code:02X}") from error
         code_point = template.take_int(0x81, 4)
-        if code_point > 0x10FFFF:
-            raise TlvInvalid("refusal: no such code point")
         template.finish()
+        if code_point > 0x10FFFF or 0xD800 <= code_point <= 0xDFFF:
+            raise TlvInvalid("refusal: no such character")
         return cls(reason, code_point)
 
 
@@ -200,6 +204,8 @@ class Signed:
         template = read_template(data, "signature")
         signed = cls(template.take(0x80), template.take(0x81))
         template.finish()
+        if not signed.signed or not signed.signature:
+            raise TlvInvalid("signature: empty")
         return signed
 
 

@@ -1,0 +1,59 @@
+"""Which driver is for a card: those installed, found by entry points ``ushield.drivers``."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from ushield.drivers.base import DriverFactory, TokenDriver
+from ushield.errors import NoDriver
+from ushield.transport.connection import CardConnection
+
+__all__ = ["GROUP", "driver_for", "drivers"]
+
+GROUP = "ushield.drivers"
+"""The entry-point group whose objects are `DriverFactory`."""
+
+
+@cache
+def _load(entry: EntryPoint) -> DriverFactory | ImportError | AttributeError:
+    # One broken installation must not take the other drivers with it.
+    try:
+        factory: DriverFactory = entry.load()
+    except (ImportError, AttributeError) as error:
+        return error
+    return factory
+
+
+def drivers() -> tuple[DriverFactory, ...]:
+    """The drivers installed, in the order of their names; those that cannot be loaded left out."""
+    return tuple(
+        factory
+        for _, factory in sorted(_loaded().items())
+        if not isinstance(factory, ImportError | AttributeError)
+    )
+
+
+def _loaded() -> dict[str, DriverFactory | ImportError | AttributeError]:
+    return {entry.name: _load(entry) for entry in entry_points(group=GROUP)}
+
+
+def driver_for(connection: CardConnection) -> TokenDriver:
+    """Open the token behind ``connection`` with the driver that knows it.
+
+    Drivers that list the device are asked first; a driver is asked by its `DriverFactory.probe`,
+    which changes nothing on the card. `NoDriver` if none takes it; `TransportError` if the card
+    does not answer. The connection stays open then, and the caller's.
+    """
+    device = connection.device
+    for factory in sorted(drivers(), key=lambda factory: not factory.knows(device)):
+        driver = factory.probe(connection)
+        if driver is not None:
+            return driver
+    broken = [
+        f"driver {name} cannot be loaded: {error}"
+        for name, error in sorted(_loaded().items())
+        if isinstance(error, ImportError | AttributeError)
+    ]
+    card = f"the card in {device.spec} (ATR {connection.atr.hex(' ').upper()})"
+    raise NoDriver("; ".join([f"no driver knows {card}", *broken]))

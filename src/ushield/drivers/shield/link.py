@@ -1,0 +1,183 @@
+"""Commands to the shield applet: sent, refusals raised, answers decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ushield.drivers.base import Capability, TokenInfo
+from ushield.drivers.profiles import DriverProfile
+from ushield.drivers.shield.refusals import Meaning, refusal
+from ushield.errors import CapabilityMissing, NoDriver, ProtocolViolation, TlvInvalid
+from ushield.iso7816.apdu import MAX_EXTENDED_NE, MAX_SHORT_NE, CommandApdu, ResponseApdu
+from ushield.iso7816.channel import ApduChannel
+from ushield.pin import PinReference
+from ushield.shield.application import ApplicationInfo, is_application
+from ushield.shield.commands import (
+    AID,
+    CLA_ISO,
+    PIN_REFERENCE_CODE,
+    PROTOCOL_VERSION,
+    VERIFY_FORGET,
+    WHOLE_CARD,
+    DataObject,
+    Feature,
+    Instruction,
+)
+from ushield.shield.objects import tag_list
+from ushield.transport.connection import CardConnection
+
+__all__ = ["ShieldLink", "decoded", "not_empty"]
+
+_T = TypeVar("_T")
+_CAPABILITY = {
+    Feature.DISPLAY: Capability.DISPLAY_SIGNING,
+    Feature.PANEL_EVENTS: Capability.PANEL_EVENTS,
+    Feature.VOUCHERS: Capability.VOUCHERS,
+    Feature.ATTESTATION: Capability.ATTESTATION,
+    Feature.REMOTE_UNBLOCK: Capability.REMOTE_UNBLOCK,
+    Feature.KEY_GENERATION: Capability.KEY_GENERATION,
+}
+
+
+def decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
+    """What ``decode`` reads in an answer; `ProtocolViolation` where the token sent nonsense."""
+    try:
+        return decode(data)
+    except TlvInvalid as error:
+        raise ProtocolViolation(f"the token's answer makes no sense: {error}") from error
+
+
+def not_empty(data: bytes) -> bytes:
+    """Decodes an answer that is one bare value."""
+    if not data:
+        raise TlvInvalid("it is empty")
+    return data
+
+
+class ShieldLink:
+    """The selected applet behind a connection, and what it told of itself."""
+
+    def __init__(
+        self, connection: CardConnection, application: ApplicationInfo, profile: DriverProfile
+    ) -> None:
+        self.connection = connection
+        self._driver = profile.driver
+        self.timeouts = profile.timeouts
+        self._channel = ApduChannel(connection)
+        self._take(application)
+
+    def _take(self, application: ApplicationInfo) -> None:
+        self.application = application
+        self.info = _token_info(application, self._driver, has_panel=self.connection.has_panel)
+
+    @classmethod
+    def open(cls, connection: CardConnection, profile: DriverProfile) -> ShieldLink | None:
+        """SELECT the applet; ``None`` if it is not on this card.
+
+        `NoDriver` for an applet of another protocol version.
+        """
+        application = _select(connection, profile.timeouts.command)
+        return None if application is None else cls(connection, application, profile)
+
+    def reopen(self) -> None:
+        """SELECT the applet again after a reset."""
+        application = _select(self.connection, self.timeouts.command)
+        if application is None or application.serial != self.info.serial:
+            raise ProtocolViolation("after its reset, another token answers")
+        self._take(application)
+
+    def want(self, capability: Capability) -> None:
+        """`CapabilityMissing` unless the token has it."""
+        if capability not in self.info.capabilities:
+            raise CapabilityMissing(
+                f"this token has no {capability.value}", capability=capability.value
+            )
+
+    def forget_verification(self, timeout: float) -> None:
+        """VERIFY in its form that verifies nothing and logs out."""
+        user = PIN_REFERENCE_CODE[PinReference.USER]
+        response = self.send(Instruction.VERIFY, VERIFY_FORGET, user, ne=0, timeout=timeout)
+        if not response.ok:
+            raise refusal(response.sw)
+
+    def send(
+        self,
+        instruction: Instruction,
+        p1: int = 0,
+        p2: int = 0,
+        data: bytes = b"",
+        *,
+        ne: int = MAX_EXTENDED_NE,
+        cla: int = CLA_ISO,
+        timeout: float | None = None,
+    ) -> ResponseApdu:
+        command = CommandApdu(cla, instruction, p1, p2, data, ne)
+        return self._channel.send(
+            command, timeout=self.timeouts.command if timeout is None else timeout
+        )
+
+    def ask(
+        self,
+        instruction: Instruction,
+        p1: int = 0,
+        p2: int = 0,
+        data: bytes = b"",
+        *,
+        cla: int = CLA_ISO,
+        timeout: float | None = None,
+        meanings: dict[int, Meaning] | None = None,
+    ) -> bytes:
+        response = self.send(instruction, p1, p2, data, cla=cla, timeout=timeout)
+        if not response.ok:
+            raise refusal(response.sw, meanings)
+        return response.data
+
+    def get(
+        self,
+        tag: DataObject,
+        decode: Callable[[bytes], _T],
+        *,
+        slot: int | None = None,
+        meanings: dict[int, Meaning] | None = None,
+    ) -> _T:
+        p1, p2 = divmod(WHOLE_CARD, 0x100)
+        data = tag_list(tag, slot)
+        return decoded(decode, self.ask(Instruction.GET_DATA, p1, p2, data, meanings=meanings))
+
+
+def _select(connection: CardConnection, timeout: float) -> ApplicationInfo | None:
+    command = CommandApdu(CLA_ISO, Instruction.SELECT, 0x04, 0x00, AID, MAX_SHORT_NE)
+    response = ApduChannel(connection).send(command, timeout=timeout)
+    if not response.ok or not is_application(response.data):
+        return None
+    application = decoded(ApplicationInfo.decode, response.data)
+    if application.protocol[0] != PROTOCOL_VERSION[0]:
+        major, minor = application.protocol
+        raise NoDriver(
+            f"the token speaks version {major}.{minor} of the shield protocol",
+            remedy="Install a newer ushield.",
+        )
+    return application
+
+
+def _token_info(application: ApplicationInfo, driver: str, *, has_panel: bool) -> TokenInfo:
+    capabilities = {
+        capability for bit, capability in _CAPABILITY.items() if application.features & bit
+    }
+    if not has_panel:
+        capabilities.discard(Capability.PANEL_EVENTS)
+    return TokenInfo(
+        driver=driver,
+        manufacturer=application.manufacturer,
+        model=application.model,
+        serial=application.serial,
+        label=application.label,
+        firmware=".".join(map(str, application.firmware)),
+        capabilities=frozenset(capabilities),
+        pin_rules=application.pin_rules,
+        screen=application.screen if application.features & Feature.DISPLAY else None,
+        max_message=application.max_message,
+        timeout=application.timeout,
+        virtual=bool(application.features & Feature.VIRTUAL),
+    )

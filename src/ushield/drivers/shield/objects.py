@@ -1,0 +1,130 @@
+"""The commands about keys and certificates, and signatures that need no screen."""
+
+from __future__ import annotations
+
+from ushield.algorithms import HashAlgorithm, KeyAlgorithm
+from ushield.drivers.base import Capability, CertificateInfo, KeyInfo, KeyUsage
+from ushield.drivers.shield.link import ShieldLink, decoded, not_empty
+from ushield.drivers.shield.refusals import BARE_SIGNATURE, CERTIFICATE, GENERATE
+from ushield.errors import InputInvalid, ProtocolViolation, TokenFull
+from ushield.shield.commands import (
+    CLA_VENDOR,
+    WHOLE_CARD,
+    DataObject,
+    Instruction,
+    KeyUsageCode,
+)
+from ushield.shield.objects import (
+    DigestToSign,
+    GenerateKey,
+    KeyEntry,
+    StoredCertificate,
+    decode_certificates,
+    decode_keys,
+    encode_key_reference,
+    tag_list,
+)
+
+__all__ = ["ObjectCommands"]
+
+_USAGE_CODE = {
+    KeyUsage.DISPLAY: KeyUsageCode.DISPLAY,
+    KeyUsage.AUTHENTICATION: KeyUsageCode.AUTHENTICATION,
+}
+_USAGE = {code: usage for usage, code in _USAGE_CODE.items()}
+
+
+class ObjectCommands:
+    """The part of `ShieldDriver` about keys and certificates."""
+
+    _link: ShieldLink
+
+    def keys(self) -> tuple[KeyInfo, ...]:
+        """The key directory."""
+        return tuple(_key_info(entry) for entry in self._link.get(DataObject.KEYS, decode_keys))
+
+    def generate_key(self, algorithm: KeyAlgorithm, usage: KeyUsage, label: str) -> KeyInfo:
+        """Make a key pair on the token; its directory entry. Wants the PIN."""
+        self._link.want(Capability.KEY_GENERATION)
+        asked = GenerateKey(algorithm, _USAGE_CODE[usage], label)
+        answer = self._link.ask(
+            Instruction.GENERATE_KEY_PAIR,
+            data=asked.encode(),
+            timeout=self._link.timeouts.key_generation,
+            meanings=GENERATE,
+        )
+        key = _key_info(decoded(KeyEntry.decode, answer))
+        if (key.algorithm, key.usage) != (algorithm, usage):
+            raise ProtocolViolation("the token made another kind of key than was asked for")
+        return key
+
+    def certificates(self) -> tuple[CertificateInfo, ...]:
+        """The certificate directory."""
+        return tuple(
+            CertificateInfo(entry.slot, entry.key_id, entry.label, entry.size, entry.sha256)
+            for entry in self._link.get(DataObject.CERTIFICATES, decode_certificates)
+        )
+
+    def read_certificate(self, slot: int) -> bytes:
+        """One certificate in DER; `ObjectNotFound` for an empty slot."""
+        return self._link.get(DataObject.CERTIFICATE, not_empty, slot=slot, meanings=CERTIFICATE)
+
+    def write_certificate(self, der: bytes, label: str, *, is_ca: bool = False) -> int:
+        """Store a certificate, all or nothing; its slot. Wants the PIN.
+
+        A leaf replaces the certificate that its key had. `TokenFull`, `CertificateInvalid`.
+        """
+        limit = self._link.application.max_certificate
+        if len(der) > limit:
+            raise TokenFull(f"{len(der)} bytes; the token stores certificates of up to {limit}")
+        if not der:
+            raise InputInvalid("an empty certificate")
+        answer = self._put(StoredCertificate(0, der, label, is_ca))
+        if len(answer) != 1 or not answer[0]:
+            raise ProtocolViolation("the token does not tell where it stored the certificate")
+        return answer[0]
+
+    def delete_certificate(self, slot: int) -> None:
+        """Delete one; `ObjectNotFound` for an empty slot. Wants the PIN."""
+        self._put(StoredCertificate(slot, b""))
+
+    def _put(self, certificate: StoredCertificate) -> bytes:
+        data = tag_list(DataObject.CERTIFICATE, certificate.slot) + certificate.encode()
+        p1, p2 = divmod(WHOLE_CARD, 0x100)
+        return self._link.ask(Instruction.PUT_DATA, p1, p2, data, meanings=CERTIFICATE)
+
+    def sign_digest(self, key_reference: int, algorithm: HashAlgorithm, digest: bytes) -> bytes:
+        """Sign a digest with an authentication key; `KeyUsageRefused` for a display key."""
+        if len(digest) != algorithm.digest_size:
+            raise InputInvalid(f"{len(digest)} bytes are no {algorithm} digest")
+        asked = DigestToSign(key_reference, algorithm, digest)
+        answer = self._link.ask(
+            Instruction.PERFORM_SECURITY_OPERATION,
+            0x9E,
+            0x9A,
+            asked.encode(),
+            meanings=BARE_SIGNATURE,
+        )
+        return decoded(not_empty, answer)
+
+    def attest(self, key_reference: int) -> bytes:
+        """A certificate (DER) by the device key: this key was made on this token."""
+        self._link.want(Capability.ATTESTATION)
+        data = encode_key_reference(key_reference)
+        return decoded(not_empty, self._link.ask(Instruction.ATTEST, data=data, cla=CLA_VENDOR))
+
+    def device_certificate(self) -> bytes:
+        """The certificate (DER) of the device key."""
+        self._link.want(Capability.ATTESTATION)
+        return self._link.get(DataObject.DEVICE_CERTIFICATE, not_empty)
+
+
+def _key_info(entry: KeyEntry) -> KeyInfo:
+    return KeyInfo(
+        reference=entry.reference,
+        algorithm=entry.algorithm,
+        usage=_USAGE[entry.usage],
+        key_id=entry.key_id,
+        label=entry.label,
+        public_key=entry.public_key,
+    )
