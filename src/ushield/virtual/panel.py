@@ -24,6 +24,8 @@ from ushield.virtual.confirmation import (
     Notice,
     PowerOff,
     Refusal,
+    Request,
+    Take,
     Tick,
 )
 from ushield.virtual.screen import blank_screen, confirmed_screen, idle_screen
@@ -54,7 +56,7 @@ class Panel:
     @property
     def screen(self) -> Page:
         """The lines on the screen now, from top to bottom."""
-        self.apply(Tick())
+        self.tick()
         with self._lock:
             request = self._state.live_request
             if not self._lit:
@@ -68,7 +70,7 @@ class Panel:
     @property
     def pages(self) -> tuple[Page, ...]:
         """All pages of the request that waits for its keys; empty while there is none."""
-        self.apply(Tick())
+        self.tick()
         with self._lock:
             return self._pages if self._state.live_request is not None else ()
 
@@ -81,7 +83,7 @@ class Panel:
     @property
     def state(self) -> ConfirmationState:
         """The confirmation's state, with time seen to."""
-        self.apply(Tick())
+        self.tick()
         return self._state
 
     def press(self, key: PanelKey) -> None:
@@ -96,6 +98,10 @@ class Panel:
     def key_up(self, key: PanelKey) -> None:
         """Let go of a key."""
         self.apply(KeyUp(key))
+
+    def tick(self) -> None:
+        """Let what is over by now be over."""
+        self.apply(Tick())
 
     def connect(self, sink: Callable[[bytes], None] | None) -> None:
         """Where encoded `PanelEvent` reports go, in order and one at a time; ``None``: nowhere.
@@ -117,6 +123,16 @@ class Panel:
         self._deliver()
         return refusal
 
+    def take(self, request_id: bytes) -> Request | Refusal:
+        """Spend a confirmed request: the request that was confirmed, or why there is none."""
+        with self._lock:
+            refusal = self._step(Take(request_id))
+            request = self._state.request
+        self._deliver()
+        if refusal is not None or request is None:
+            return refusal or Refusal.UNKNOWN
+        return request
+
     def apply(self, event: Event) -> Refusal | None:
         """Let ``event`` happen now; why it was refused, if it was."""
         with self._lock:
@@ -130,10 +146,6 @@ class Panel:
         with self._lock:
             self._lit = on
         self.apply(PowerOff())
-
-    def now(self) -> float:
-        """The time that the confirmation goes by, in seconds."""
-        return self._clock.monotonic()
 
     def _step(self, event: Event) -> Refusal | None:
         step = self._machine.step(self._state, event, self._clock.monotonic())
