@@ -1,0 +1,234 @@
+"""A powered card on USB: one lock a token, one command at a time, events beside it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, TypeVar
+
+import usb.core
+
+from ushield.ccid.reader import CcidReader
+from ushield.ccid.steps import Program, Step
+from ushield.errors import TokenBusy, TokenRemoved, TransferFailed, TransferTimeout, TransportError
+from ushield.transport.connection import ApduLimits, DeviceInfo
+from ushield.transport.usb.discovery import describe
+from ushield.transport.usb.holder import Holder, find_device_holder
+from ushield.transport.usb.link import UsbLink
+
+__all__ = ["UsbConnection", "open_usb"]
+
+_Result = TypeVar("_Result")
+
+_TRANSMIT_TIMEOUT: Final = 60.0
+_TURN_TIMEOUT: Final = 120.0
+_CLOSE_TIMEOUT: Final = 2.0
+# No transfer may be under way when a libusb handle is closed: this is how long that takes to see.
+_PANEL_SLICE: Final = 0.25
+
+
+class UsbConnection:
+    """The card in one slot of ``link``'s reader, as a `CardConnection`. `open_usb` makes one.
+
+    After a timeout, garbage or an interrupted command the next one first brings reader and host
+    into step again, within its own time; a late answer is dropped there.
+    """
+
+    def __init__(
+        self, link: UsbLink, reader: CcidReader, slot: int, info: DeviceInfo, *, timeout: float
+    ) -> None:
+        self._link = link
+        self._reader = reader
+        self._slot = slot
+        self._info = info
+        self._reset_timeout = timeout
+        self._atr = b""
+        self._lock = threading.RLock()
+        self._panel_lock = threading.Lock()
+        self._closing = threading.Event()
+        self._abandon = False
+        self._closed = False
+
+    @property
+    def device(self) -> DeviceInfo:
+        """Where this card is."""
+        return self._info
+
+    @property
+    def atr(self) -> bytes:
+        """The card's answer to reset."""
+        return self._atr
+
+    @property
+    def limits(self) -> ApduLimits:
+        """What fits into one APDU, by the reader's level of exchange and the card's protocol."""
+        limits = self._reader.limits(self._slot)
+        return ApduLimits(limits.command, limits.response, limits.extended)
+
+    @property
+    def has_panel(self) -> bool:
+        """Whether the device has a panel interface."""
+        return self._link.panel is not None
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep other threads out; `TokenBusy` if another thread does so for two minutes."""
+        self._take_turn(_TURN_TIMEOUT)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
+        """Send one command APDU; its response APDU. ``timeout`` seconds bound it, a minute if not
+        given, waiting for other threads included.
+
+        Also raises what `CcidReader.transmit` does.
+        """
+        patience = _TRANSMIT_TIMEOUT if timeout is None else timeout
+        if not self._lock.acquire(blocking=False):
+            patience -= self._take_turn(patience)
+        try:
+            program = self._reader.transmit(self._slot, command, patience)
+            if self._reader.in_step:
+                return self._run(program)
+            return self._run(program, time.monotonic() + patience)
+        finally:
+            self._lock.release()
+
+    def read_panel(self, timeout: float) -> bytes | None:
+        """The next report of the panel's interrupt endpoint, or ``None`` after ``timeout`` seconds.
+
+        `TokenRemoved` as soon as the device goes, `TransferFailed` as soon as this is closed.
+        """
+        deadline = time.monotonic() + timeout
+        if not self.has_panel:
+            self._closing.wait(timeout)
+            self._check_usable()
+            return None
+        while True:
+            remaining = deadline - time.monotonic()
+            if not self._panel_lock.acquire(timeout=max(remaining, 0)):
+                return None
+            try:
+                self._check_usable()
+                return self._link.read_report(min(max(remaining, 0), _PANEL_SLICE))
+            except TransferTimeout:
+                if remaining <= _PANEL_SLICE:
+                    return None
+            finally:
+                self._panel_lock.release()
+
+    def reset(self) -> bytes:
+        """Power the card off and on; its new ATR."""
+        with self.hold():
+            deadline = time.monotonic() + self._reset_timeout
+            self._run(self._reader.power_off(self._slot), deadline)
+            return self._power_on(deadline)
+
+    def close(self) -> None:
+        """Power the card off, release the device and give it back to the kernel's driver.
+
+        A command that another thread has under way is ended; its caller gets `TransferFailed`.
+        """
+        self._closing.set()
+        self._abandon = True
+        with self._lock:
+            if self._closed:
+                return
+            self._abandon = False
+            with suppress(TransportError):
+                deadline = time.monotonic() + _CLOSE_TIMEOUT
+                self._run(self._reader.power_off(self._slot), deadline)
+            self._closed = True
+            with self._panel_lock:
+                self._link.close()
+
+    def start(self) -> None:
+        """Find the reader ready and power the card; `open_usb` does it."""
+        with self.hold():
+            deadline = time.monotonic() + self._reset_timeout
+            self._run(self._reader.open(), deadline)
+            self._power_on(deadline)
+
+    def _power_on(self, deadline: float) -> bytes:
+        self._atr = self._run(self._reader.power_on(self._slot), deadline).raw
+        return self._atr
+
+    def _take_turn(self, timeout: float) -> float:
+        """Take the lock; how many seconds that took."""
+        began = time.monotonic()
+        if not self._lock.acquire(timeout=max(timeout, 0)):
+            raise TokenBusy(
+                "another thread of this program is using the token",
+                pid=os.getpid(),
+                program="this program",
+            )
+        return time.monotonic() - began
+
+    def _check_usable(self) -> None:
+        if self._closed or self._closing.is_set():
+            raise TransferFailed("the connection is closed", remedy="Open the token again.")
+        if self._link.removed:
+            raise TokenRemoved("the device was unplugged")
+
+    def _run(self, program: Program[_Result], deadline: float | None = None) -> _Result:
+        """Drive a CCID program to its end; ``deadline`` bounds one that keeps no time itself."""
+        if self._closed or self._link.removed:
+            self._check_usable()
+        perform = self._link.perform
+        try:
+            step = next(program)
+            while True:
+                try:
+                    if self._abandon:
+                        raise TransferFailed("the connection was closed meanwhile")
+                    outcome = perform(step if deadline is None else _within(step, deadline))
+                except TransportError as error:
+                    step = program.throw(error)
+                else:
+                    step = program.send(outcome)
+        except StopIteration as finished:
+            result: _Result = finished.value
+            return result
+
+
+def _within(step: Step, deadline: float) -> Step:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TransferTimeout("the device took too long")
+    return step._replace(timeout=remaining) if step.timeout > remaining else step
+
+
+def open_usb(
+    device: usb.core.Device,
+    *,
+    info: DeviceInfo | None = None,
+    slot: int = 0,
+    timeout: float = 5.0,
+    holder: Callable[[usb.core.Device], Holder | None] = find_device_holder,
+) -> UsbConnection:
+    """Claim the reader in ``device``, of any pyusb backend, and power the card in ``slot``.
+
+    ``timeout`` seconds bound each of claiming and powering. ``info`` is what the connection calls
+    its device; ``holder`` tells who has a busy one. `AccessDenied`, `TokenBusy`, `SlotEmpty`,
+    `TokenRemoved` or another `TransportError`; the device is then as it was.
+    """
+    link = UsbLink.open(device, holder)
+    reader = CcidReader(link.reader.descriptor)
+    connection = UsbConnection(
+        link,
+        reader,
+        slot,
+        info if info is not None else describe(device),
+        timeout=timeout,
+    )
+    try:
+        connection.start()
+    except BaseException:
+        connection.close()
+        raise
+    return connection

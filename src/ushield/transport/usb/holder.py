@@ -1,0 +1,83 @@
+"""Which program holds a file or a device open, from procfs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import usb.core
+
+__all__ = ["PROCFS", "Holder", "device_node", "find_device_holder", "find_holder"]
+
+PROCFS: Final = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process and the name it goes by."""
+
+    pid: int
+    program: str
+
+
+def find_holder(path: str | os.PathLike[str], *, proc: Path = PROCFS) -> Holder | None:
+    """A process that has ``path`` open: another one if there is one, else this one.
+
+    ``None`` if nobody has, or if only processes have it that this user may not look into.
+    """
+    target = os.path.realpath(path)
+    own = None
+    for pid in _processes(proc):
+        if _has_open(proc / str(pid) / "fd", target):
+            holder = Holder(pid, _program(proc / str(pid)))
+            if pid != os.getpid():
+                return holder
+            own = holder
+    return own
+
+
+def device_node(device: usb.core.Device) -> str:
+    """The file by which Linux programs open a USB device."""
+    return f"/dev/bus/usb/{device.bus:03d}/{device.address:03d}"
+
+
+def find_device_holder(device: usb.core.Device) -> Holder | None:
+    """A process that has the device open; this one's own handle must be closed before."""
+    return find_holder(device_node(device))
+
+
+def _processes(proc: Path) -> Iterator[int]:
+    try:
+        names = os.listdir(proc)
+    except OSError:
+        return
+    for name in names:
+        if name.isascii() and name.isdigit():
+            yield int(name)
+
+
+def _has_open(folder: Path, target: str) -> bool:
+    try:
+        descriptors = os.listdir(folder)
+    except OSError:
+        # Another user's process, or one that ended meanwhile.
+        return False
+    for descriptor in descriptors:
+        try:
+            if os.readlink(folder / descriptor) == target:
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _program(folder: Path) -> str:
+    try:
+        name = (folder / "comm").read_bytes().decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+    return "".join(character for character in name if character.isprintable())

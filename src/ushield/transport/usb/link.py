@@ -1,0 +1,228 @@
+"""The claimed interfaces of one USB device: the steps of a CCID program, done by pyusb."""
+
+from __future__ import annotations
+
+import errno
+import math
+from array import array
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+import usb.core
+import usb.util
+
+from ushield.ccid.steps import ClearHalt, Control, Receive, Send, Step
+from ushield.errors import TokenBusy, TokenRemoved, TransferFailed, TransportError
+from ushield.transport.usb.errors import transport_error
+from ushield.transport.usb.holder import Holder
+from ushield.transport.usb.interfaces import (
+    PanelInterface,
+    ReaderInterface,
+    panel_interface,
+    reader_interface,
+)
+
+__all__ = ["UsbLink"]
+
+_CLASS_OUT: Final = 0x21
+_CLASS_IN: Final = 0xA1
+_GET_CONFIGURATION: Final = 0x08
+_DEVICE_IN: Final = 0x80
+_PROBE_TIMEOUT: Final = 200
+_DRAIN_TIMEOUT: Final = 5
+_DRAIN_SIZE: Final = 65_600
+_MAX_DRAINED: Final = 64
+
+# What Linux reports for a transfer that was under way when the plug was pulled, before the hub has
+# told it that the device is gone.
+_AMBIGUOUS: Final = frozenset({errno.EIO, errno.EPROTO, errno.EILSEQ, errno.EPIPE, errno.ENOENT})
+
+
+def _milliseconds(seconds: float) -> int:
+    # 0 would mean to wait for ever.
+    return max(1, math.ceil(seconds * 1000))
+
+
+class UsbLink:
+    """Transfers to ``device``, whose reader and panel interfaces this process has claimed.
+
+    `open` makes one. Bulk and control transfers are for one thread at a time; `read_report` may
+    wait in another meanwhile. Raises `TransportError` and its kinds.
+    """
+
+    def __init__(
+        self,
+        device: usb.core.Device,
+        reader: ReaderInterface,
+        panel: PanelInterface | None,
+        drivers_detached: tuple[int, ...],
+    ) -> None:
+        self.reader = reader
+        self.panel = panel
+        self.removed = False
+        self._device = device
+        self._drivers_detached = drivers_detached
+        self._out = reader.bulk_out
+        self._in = reader.bulk_in
+        self._buffer = array("B")
+        self._view = memoryview(b"")
+
+    @classmethod
+    def open(
+        cls, device: usb.core.Device, find_device_holder: Callable[[usb.core.Device], Holder | None]
+    ) -> UsbLink:
+        """Take the device from the kernel's drivers and claim its interfaces.
+
+        `AccessDenied`, `TokenBusy` naming whom ``find_device_holder`` finds, `TokenRemoved`;
+        `TransferFailed` for a device that is no reader. Leaves the device as it was if it fails.
+        """
+        detached: list[int] = []
+        try:
+            configuration = _configuration(device)
+            reader = reader_interface(configuration)
+            if reader is None:
+                raise TransferFailed("the device has no CCID interface")
+            panel = panel_interface(configuration)
+            for number in (reader.number, *((panel.number,) if panel else ())):
+                if _detach_driver(device, number):
+                    detached.append(number)
+                usb.util.claim_interface(device, number)
+            link = cls(device, reader, panel, tuple(detached))
+            link._drain()
+        except usb.core.USBError as error:
+            _give_back(device, detached)
+            if error.errno == errno.EBUSY:
+                raise _busy(find_device_holder(device)) from error
+            raise transport_error(error, "opening the device") from error
+        except TransportError:
+            _give_back(device, detached)
+            raise
+        return link
+
+    def perform(self, step: Step) -> bytes | None:
+        """Do one step of a CCID program; what was received, if it receives."""
+        try:
+            if isinstance(step, Send):
+                data = array("B", step.data)
+                written = self._device.write(self._out, data, _milliseconds(step.timeout))
+                if written != len(data):
+                    raise TransferFailed(f"the device took {written} of {len(data)} bytes")
+                return None
+            if isinstance(step, Receive):
+                return self._receive(step.size, _milliseconds(step.timeout))
+            if isinstance(step, ClearHalt):
+                self._device.clear_halt(self._out)
+                self._device.clear_halt(self._in)
+                return None
+            return self._control(step)
+        except usb.core.USBError as error:
+            raise self._failure(error, "talking to the card") from error
+
+    def read_report(self, timeout: float) -> bytes:
+        """The next transfer of the panel's interrupt endpoint; `TransferTimeout`."""
+        panel = self.panel
+        if panel is None:
+            raise TransferFailed("the device has no panel")
+        try:
+            report = self._device.read(panel.endpoint, panel.report_size, _milliseconds(timeout))
+        except usb.core.USBError as error:
+            if error.errno == errno.EPIPE:
+                with suppress(usb.core.USBError):
+                    self._device.clear_halt(panel.endpoint)
+            raise self._failure(error, "waiting for the panel") from error
+        return bytes(report)
+
+    def close(self) -> None:
+        """Release the interfaces and give them back to the kernel's drivers."""
+        _give_back(self._device, self._drivers_detached)
+
+    def _receive(self, size: int, timeout: int) -> bytes:
+        if len(self._buffer) != size:
+            self._buffer = array("B", bytes(size))
+            self._view = memoryview(self._buffer)
+        count = self._device.read(self._in, self._buffer, timeout)
+        return self._view[:count].tobytes()
+
+    def _control(self, step: Control) -> bytes | None:
+        request_type = _CLASS_IN if step.length else _CLASS_OUT
+        answer = self._device.ctrl_transfer(
+            request_type,
+            step.request,
+            step.value,
+            self.reader.number,
+            step.length or None,
+            _milliseconds(step.timeout),
+        )
+        return bytes(answer) if step.length else None
+
+    def _drain(self) -> None:
+        """Throw away what an earlier program left unread: it answers nothing of ours."""
+        for endpoint in (self.reader.interrupt, self._in):
+            if endpoint is None:
+                continue
+            try:
+                for _ in range(_MAX_DRAINED):
+                    self._device.read(endpoint, _DRAIN_SIZE, _DRAIN_TIMEOUT)
+            except usb.core.USBTimeoutError:
+                continue
+            except usb.core.USBError as error:
+                if error.errno != errno.EPIPE:
+                    raise
+                self._device.clear_halt(endpoint)
+
+    def _failure(self, error: usb.core.USBError, doing: str) -> TransportError:
+        failure = transport_error(error, doing)
+        if error.errno in _AMBIGUOUS and self._is_gone():
+            failure = TokenRemoved(f"the device was unplugged while {doing}")
+        if isinstance(failure, TokenRemoved):
+            self.removed = True
+        return failure
+
+    def _is_gone(self) -> bool:
+        try:
+            self._device.ctrl_transfer(_DEVICE_IN, _GET_CONFIGURATION, 0, 0, 1, _PROBE_TIMEOUT)
+        except usb.core.USBError as error:
+            return isinstance(transport_error(error, "probing"), TokenRemoved)
+        return False
+
+
+def _configuration(device: usb.core.Device) -> usb.core.Configuration:
+    try:
+        return device.get_active_configuration()
+    except usb.core.USBError as error:
+        # pyusb gives no errno for this one case: nobody has configured the device yet.
+        if error.errno is not None:
+            raise
+    device.set_configuration()
+    return device.get_active_configuration()
+
+
+def _detach_driver(device: usb.core.Device, number: int) -> bool:
+    try:
+        if device.is_kernel_driver_active(number):
+            device.detach_kernel_driver(number)
+            return True
+    except NotImplementedError:
+        # Other systems have no drivers to detach.
+        pass
+    return False
+
+
+def _give_back(device: usb.core.Device, drivers: Iterable[int]) -> None:
+    for number in drivers:
+        with suppress(usb.core.USBError, NotImplementedError):
+            usb.util.release_interface(device, number)
+            device.attach_kernel_driver(number)
+    with suppress(usb.core.USBError):
+        usb.util.dispose_resources(device)
+
+
+def _busy(holder: Holder | None) -> TokenBusy:
+    if holder is None:
+        return TokenBusy("another program is using the token")
+    return TokenBusy(
+        f"{holder.program or 'a program'} (process {holder.pid}) is using the token",
+        pid=holder.pid,
+        program=holder.program or None,
+    )

@@ -1,0 +1,113 @@
+"""The two interfaces of the virtual token's composite device: CCID reader and panel."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from usbip.core import Setup, Stall
+from usbip.device import Endpoint, In, Out
+from usbip.function import Interface
+
+from ushield.ccid.descriptor import ClassDescriptor, Feature, VoltageClass
+from ushield.ccid.notify import SlotChange, SlotState
+from ushield.ccid.steps import ClassRequest
+from ushield.transport.usb.interfaces import CCID_CLASS, PANEL_CLASS
+from ushield.virtual.usb.slot import CcidSlot
+
+__all__ = ["PACKET_SIZE", "PANEL_REPORT_SIZE", "CcidInterface", "PanelInterface"]
+
+PACKET_SIZE: Final = 64
+"""wMaxPacketSize of the bulk endpoints: a full-speed device's most (USB 2.0, section 5.8.3)."""
+
+PANEL_REPORT_SIZE: Final = 16
+"""Bytes of one panel event."""
+
+_MAX_UNREAD_REPORTS: Final = 16
+_MAX_UNREAD_FRAMES: Final = 64
+
+_T1: Final = 0x02
+
+_FEATURES: Final = (
+    Feature.AUTO_CONFIGURATION
+    | Feature.AUTO_ACTIVATION
+    | Feature.AUTO_VOLTAGE
+    | Feature.AUTO_CLOCK
+    | Feature.AUTO_BAUD_RATE
+    | Feature.AUTO_NEGOTIATION
+    | Feature.AUTO_IFSD
+    | Feature.EXTENDED_APDU
+)
+
+
+def _forget_oldest(endpoint: Endpoint, limit: int) -> None:
+    # The queue of `usbip`'s endpoint has no bound of its own; a host that never reads must not
+    # make the token grow. With a bounded deque the oldest goes first.
+    endpoint._q = deque(maxlen=limit)
+
+
+class CcidInterface(Interface):  # type: ignore[misc]
+    """Interface 0: a reader at extended APDU level, with bulk pipes and an interrupt pipe."""
+
+    bInterfaceClass = CCID_CLASS  # noqa: N815
+
+    bulk_out = Out(0x01, "bulk", mps=PACKET_SIZE)
+    bulk_in = In(0x81, "bulk", mps=PACKET_SIZE)
+    notices = In(0x82, "interrupt", mps=8, interval=16)
+
+    def __init__(self, *, max_message_length: int) -> None:
+        super().__init__()
+        self.slot: CcidSlot | None = None
+        self.descriptor = ClassDescriptor(
+            max_slot_index=0,
+            voltage_support=VoltageClass.V5 | VoltageClass.V3 | VoltageClass.V1_8,
+            protocols=_T1,
+            features=_FEATURES,
+            max_message_length=max_message_length,
+        )
+        _forget_oldest(self.bulk_in, _MAX_UNREAD_FRAMES)
+        _forget_oldest(self.notices, _MAX_UNREAD_REPORTS)
+
+    def connect(self, slot: CcidSlot) -> None:
+        """Put the slot behind the pipes."""
+        self.slot = slot
+
+    def extra_descriptors(self) -> bytes:
+        """The class descriptor."""
+        return self.descriptor.encode()
+
+    def on_out(self, ep: Endpoint, data: bytes) -> None:
+        """A bulk OUT transfer has arrived."""
+        del ep
+        if self.slot is not None:
+            self.slot.receive(data)
+
+    def on_control(self, setup: Setup, data: bytes = b"") -> bytes:
+        """Class requests: ABORT; the lists of clocks and rates are empty (section 5.3)."""
+        del data
+        if setup.bRequest != ClassRequest.ABORT or self.slot is None:
+            raise Stall
+        self.slot.abort(setup.wValue & 0xFF, setup.wValue >> 8)
+        return b""
+
+    def on_reset(self) -> None:
+        """Bus reset or configuration: the card loses its power, and its presence is news."""
+        if self.slot is not None:
+            self.slot.reset()
+        self.notices.write(SlotChange((SlotState(present=True, changed=True),)).encode())
+
+
+class PanelInterface(Interface):  # type: ignore[misc]
+    """Interface 1: panel events on an interrupt pipe; the oldest unread ones are dropped."""
+
+    bInterfaceClass, bInterfaceSubClass, bInterfaceProtocol = PANEL_CLASS  # noqa: N815
+
+    reports = In(0x83, "interrupt", mps=PANEL_REPORT_SIZE, interval=8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        _forget_oldest(self.reports, _MAX_UNREAD_REPORTS)
+
+    def report(self, event: bytes) -> None:
+        """Send one panel event to the host that reads, or to the next one that does."""
+        self.reports.write(event)
