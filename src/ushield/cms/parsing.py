@@ -1,0 +1,238 @@
+"""Taking a SignedData apart, in the one form in which `ushield.cms.assemble` puts it together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from asn1crypto import cms, tsp
+
+from ushield.algorithms import HashAlgorithm
+from ushield.cms import oids
+from ushield.cms.attributes import signed_attributes
+from ushield.cms.receipt import Receipt, ReceiptInvalid
+from ushield.cms.signed_data import assemble_signed_data
+from ushield.errors import InputInvalid
+
+__all__ = [
+    "MAX_SIGNED_DATA",
+    "ParsedSignature",
+    "SignedDataFault",
+    "SignedDataInvalid",
+    "parse_signed_data",
+]
+
+MAX_SIGNED_DATA = 32768
+"""Longest signature that is looked at, in bytes."""
+
+
+class SignedDataFault(StrEnum):
+    """Why a SignedData is not one of ours."""
+
+    TOO_LARGE = "too-large"
+    NOT_DER = "not-der"
+    NOT_SIGNED_DATA = "not-signed-data"
+    CONTENT_MISSING = "content-missing"
+    NO_SIGNER = "no-signer"
+    SEVERAL_SIGNERS = "several-signers"
+    CERTIFICATE_MISMATCH = "certificate-mismatch"
+    CERTIFICATE_INVALID = "certificate-invalid"
+    ALGORITHM_REFUSED = "algorithm-refused"
+    ATTRIBUTE_MISSING = "attribute-missing"
+    ATTRIBUTE_DUPLICATE = "attribute-duplicate"
+    ATTRIBUTE_UNKNOWN = "attribute-unknown"
+    DIGEST_MISMATCH = "digest-mismatch"
+    RECEIPT_INVALID = "receipt-invalid"
+    NOT_CANONICAL = "not-canonical"
+
+
+class SignedDataInvalid(InputInvalid):
+    """Bytes that are no SignedData of ours; ``fault`` says in what they differ first."""
+
+    code = "signed-data-invalid"
+    default_remedy = "Have the transaction signed again."
+    carries = ("fault",)
+
+    def __init__(self, message: str, *, fault: SignedDataFault) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedSignature:
+    """What a SignedData holds. Its signature is not verified yet, nor its certificate trusted.
+
+    ``certificate`` (DER) is the signer's; ``signed_attributes`` (DER, SET OF) is what
+    ``signature`` is over: PKCS #1 v1.5 if ``is_rsa``, else ECDSA, with ``hash_algorithm``.
+    """
+
+    message: bytes
+    certificate: bytes
+    receipt: Receipt
+    signed_attributes: bytes
+    signature: bytes
+    is_rsa: bool
+    hash_algorithm: HashAlgorithm
+
+
+_ATTRIBUTES = (
+    oids.CONTENT_TYPE,
+    oids.MESSAGE_DIGEST,
+    oids.SIGNING_CERTIFICATE_V2,
+    oids.RECEIPT,
+)
+_HASH_OF_OID = {oid: HashAlgorithm(name) for name, oid in oids.HASH.items()}
+
+
+def parse_signed_data(data: bytes) -> ParsedSignature:
+    """Take a signature apart; `SignedDataInvalid` if it is not exactly as `assemble` writes it.
+
+    The parts are checked one by one, so that a refusal has its reason. Then they are put together
+    again and compared with ``data``: each signature has one encoding, and any changed byte that
+    the signature itself does not cover is noticed here.
+    """
+    if len(data) > MAX_SIGNED_DATA:
+        raise SignedDataInvalid(
+            f"{len(data)} bytes, at most {MAX_SIGNED_DATA} are looked at",
+            fault=SignedDataFault.TOO_LARGE,
+        )
+    try:
+        return _parse(data)
+    except (ValueError, TypeError) as error:
+        # asn1crypto reads lazily, so any step may be the first to meet bytes it cannot read.
+        raise SignedDataInvalid(
+            "not the DER encoding of a signature", fault=SignedDataFault.NOT_DER
+        ) from error
+
+
+def _parse(data: bytes) -> ParsedSignature:
+    info = cms.ContentInfo.load(data, strict=True)
+    if info["content_type"].dotted != oids.SIGNED_DATA:
+        raise SignedDataInvalid("not a SignedData", fault=SignedDataFault.NOT_SIGNED_DATA)
+    signed_data = info["content"]
+    message = _content(signed_data["encap_content_info"])
+    signer = _only_signer(signed_data["signer_infos"])
+    certificate = _only_certificate(signed_data["certificates"], signer)
+    is_rsa, hash_algorithm = _algorithms(signer)
+    if len(signer["unsigned_attrs"]):
+        raise SignedDataInvalid("unsigned attributes", fault=SignedDataFault.ATTRIBUTE_UNKNOWN)
+    attributes = _attributes(signer["signed_attrs"])
+    receipt = _receipt(attributes[oids.RECEIPT].dump())
+    if attributes[oids.MESSAGE_DIGEST].native != hashlib.new(hash_algorithm, message).digest():
+        raise SignedDataInvalid(
+            "the message is not the one that was signed", fault=SignedDataFault.DIGEST_MISMATCH
+        )
+    _check_signing_certificate(attributes[oids.SIGNING_CERTIFICATE_V2], certificate)
+    signature = signer["signature"].native
+    signed = signed_attributes(message, certificate, receipt, hash_algorithm).der
+    again = assemble_signed_data(
+        message, certificate, signed, signature, is_rsa=is_rsa, hash_algorithm=hash_algorithm
+    )
+    if again != data:
+        raise SignedDataInvalid(
+            "not in the one form a signature has", fault=SignedDataFault.NOT_CANONICAL
+        )
+    return ParsedSignature(message, certificate, receipt, signed, signature, is_rsa, hash_algorithm)
+
+
+def _content(encapsulated: Any) -> bytes:
+    if encapsulated["content_type"].dotted != oids.DATA:
+        raise SignedDataInvalid(
+            "the content is not plain data", fault=SignedDataFault.NOT_SIGNED_DATA
+        )
+    content: bytes | None = encapsulated["content"].native
+    if content is None:
+        raise SignedDataInvalid(
+            "the signed message is not attached", fault=SignedDataFault.CONTENT_MISSING
+        )
+    return content
+
+
+def _only_signer(signers: Any) -> Any:
+    if len(signers) == 0:
+        raise SignedDataInvalid("nobody signed it", fault=SignedDataFault.NO_SIGNER)
+    if len(signers) > 1:
+        raise SignedDataInvalid("more than one signer", fault=SignedDataFault.SEVERAL_SIGNERS)
+    return signers[0]
+
+
+def _only_certificate(certificates: Any, signer: Any) -> bytes:
+    if len(certificates) != 1 or certificates[0].name != "certificate":
+        raise _certificate_mismatch("the signer's certificate must be there, and no other")
+    certificate = certificates[0].chosen
+    signer_id = signer["sid"]
+    if signer_id.name != "issuer_and_serial_number":
+        raise _certificate_mismatch("the signer is not named by issuer and serial number")
+    named = signer_id.chosen
+    signed = certificate["tbs_certificate"]
+    if (
+        named["issuer"].dump() != signed["issuer"].dump()
+        or named["serial_number"].dump() != signed["serial_number"].dump()
+    ):
+        raise _certificate_mismatch("the certificate is not the one the signer names")
+    if signed["serial_number"].native <= 0:
+        # RFC 5280, 4.1.2.2
+        raise SignedDataInvalid(
+            "the certificate's serial number is not positive",
+            fault=SignedDataFault.CERTIFICATE_INVALID,
+        )
+    encoded: bytes = certificate.dump()
+    return encoded
+
+
+def _algorithms(signer: Any) -> tuple[bool, HashAlgorithm]:
+    digest = signer["digest_algorithm"]["algorithm"].dotted
+    signature = signer["signature_algorithm"]["algorithm"].dotted
+    hash_algorithm = _HASH_OF_OID.get(digest)
+    if hash_algorithm is not None:
+        if signature == oids.RSA_ENCRYPTION:
+            return True, hash_algorithm
+        if signature == oids.ECDSA_WITH_HASH[hash_algorithm]:
+            return False, hash_algorithm
+    raise SignedDataInvalid(
+        f"signed by the algorithms {digest} and {signature}",
+        fault=SignedDataFault.ALGORITHM_REFUSED,
+    )
+
+
+def _attributes(found: Any) -> Mapping[str, Any]:
+    values: dict[str, Any] = {}
+    for attribute in found:
+        oid = attribute["type"].dotted
+        if oid not in _ATTRIBUTES:
+            raise SignedDataInvalid(
+                f"a signed attribute {oid}", fault=SignedDataFault.ATTRIBUTE_UNKNOWN
+            )
+        if oid in values or len(attribute["values"]) > 1:
+            raise SignedDataInvalid(
+                f"two values of the signed attribute {oid}",
+                fault=SignedDataFault.ATTRIBUTE_DUPLICATE,
+            )
+        if len(attribute["values"]):
+            values[oid] = attribute["values"][0]
+    for oid in _ATTRIBUTES:
+        if oid not in values:
+            raise SignedDataInvalid(
+                f"no signed attribute {oid}", fault=SignedDataFault.ATTRIBUTE_MISSING
+            )
+    return values
+
+
+def _receipt(encoded: bytes) -> Receipt:
+    try:
+        return Receipt.decode(encoded)
+    except ReceiptInvalid as error:
+        raise SignedDataInvalid(str(error), fault=SignedDataFault.RECEIPT_INVALID) from error
+
+
+def _check_signing_certificate(value: tsp.SigningCertificateV2, certificate: bytes) -> None:
+    named = value["certs"]
+    if len(named) != 1 or named[0]["cert_hash"].native != hashlib.sha256(certificate).digest():
+        raise _certificate_mismatch("the certificate is not the one the token signed with")
+
+
+def _certificate_mismatch(problem: str) -> SignedDataInvalid:
+    return SignedDataInvalid(problem, fault=SignedDataFault.CERTIFICATE_MISMATCH)

@@ -1,0 +1,141 @@
+"""The receipt: what the token says about the press that made a signature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from asn1crypto import core
+
+from ushield.cms import der
+from ushield.errors import InputInvalid
+
+__all__ = ["Receipt", "ReceiptInvalid"]
+
+_VERSION = 1
+
+
+class ReceiptInvalid(InputInvalid):
+    """Bytes that are no receipt, or values no token would put into one."""
+
+    code = "receipt-invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A signed attribute of ours, written by the token::
+
+        Receipt ::= SEQUENCE {
+            version       INTEGER (1),
+            serial        UTF8String,
+            requestId     OCTET STRING (SIZE (8)),
+            counter       INTEGER,
+            pagesDigest   OCTET STRING (SIZE (32)),
+            milliseconds  INTEGER,
+            screen        SEQUENCE {
+                lines       INTEGER,
+                columns     INTEGER,
+                repertoire  UTF8String,
+                banner      UTF8String },
+            virtual       BOOLEAN }
+
+    ``serial`` is the token's; ``counter`` is how many signatures it has made, this one included;
+    ``pages_digest`` is `ushield.transaction.pages_digest` of the pages as drawn; ``milliseconds``
+    passed from the first page to the press of OK. The screen is named so that the bank can draw
+    the same pages: lines, half-width cells a line, the repertoire's id, the banner.
+    """
+
+    serial: str
+    request_id: bytes
+    counter: int
+    pages_digest: bytes
+    milliseconds: int
+    lines: int
+    columns: int
+    repertoire: str
+    banner: str
+    virtual: bool
+
+    def __post_init__(self) -> None:
+        if not (
+            1 <= len(self.serial) <= 64
+            and len(self.request_id) == 8
+            and 1 <= self.counter < 1 << 63
+            and len(self.pages_digest) == 32
+            and 0 <= self.milliseconds < 1 << 31
+            and 1 <= self.lines <= 255
+            and 1 <= self.columns <= 255
+            and len(self.repertoire) <= 16
+            and len(self.banner) <= 32
+        ):
+            raise ReceiptInvalid("a receipt with a value out of its range")
+
+    def encode(self) -> bytes:
+        """The receipt in DER."""
+        return der.sequence(
+            der.integer(_VERSION),
+            der.utf8_string(self.serial),
+            der.octet_string(self.request_id),
+            der.integer(self.counter),
+            der.octet_string(self.pages_digest),
+            der.integer(self.milliseconds),
+            der.sequence(
+                der.integer(self.lines),
+                der.integer(self.columns),
+                der.utf8_string(self.repertoire),
+                der.utf8_string(self.banner),
+            ),
+            der.boolean(self.virtual),
+        )
+
+    @classmethod
+    def decode(cls, data: bytes) -> Receipt:
+        """Read a receipt; `ReceiptInvalid` for anything that `encode` would not write."""
+        try:
+            found = _Receipt.load(data, strict=True)
+            if found["version"].native != _VERSION:
+                raise ReceiptInvalid("a receipt of another version")
+            receipt = _read(found)
+        except (ValueError, TypeError) as error:
+            raise ReceiptInvalid("not a receipt") from error
+        if receipt.encode() != data:
+            raise ReceiptInvalid("a receipt that is not in DER")
+        return receipt
+
+
+class _Screen(core.Sequence):  # type: ignore[misc]
+    _fields = [  # noqa: RUF012
+        ("lines", core.Integer),
+        ("columns", core.Integer),
+        ("repertoire", core.UTF8String),
+        ("banner", core.UTF8String),
+    ]
+
+
+class _Receipt(core.Sequence):  # type: ignore[misc]
+    _fields = [  # noqa: RUF012
+        ("version", core.Integer),
+        ("serial", core.UTF8String),
+        ("request_id", core.OctetString),
+        ("counter", core.Integer),
+        ("pages_digest", core.OctetString),
+        ("milliseconds", core.Integer),
+        ("screen", _Screen),
+        ("virtual", core.Boolean),
+    ]
+
+
+def _read(found: Any) -> Receipt:
+    screen = found["screen"]
+    return Receipt(
+        serial=found["serial"].native,
+        request_id=found["request_id"].native,
+        counter=found["counter"].native,
+        pages_digest=found["pages_digest"].native,
+        milliseconds=found["milliseconds"].native,
+        lines=screen["lines"].native,
+        columns=screen["columns"].native,
+        repertoire=screen["repertoire"].native,
+        banner=screen["banner"].native,
+        virtual=found["virtual"].native,
+    )
