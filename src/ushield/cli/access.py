@@ -1,0 +1,60 @@
+"""Opening the token that the options name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+from ushield.cli.invocation import Invocation
+
+if TYPE_CHECKING:
+    from ushield.signing import SigningToken
+    from ushield.transport.connection import CardConnection
+    from ushield.virtual.token import VirtualToken
+
+__all__ = ["open_connection", "open_token", "open_virtual"]
+
+_VIRTUAL = "virtual:"
+
+
+@contextmanager
+def open_connection(invocation: Invocation) -> Iterator[CardConnection]:
+    """The card of ``--token``, without any driver; what goes over it is recorded if asked for."""
+    from ushield.transport.registry import open_spec
+
+    with closing(open_spec(invocation.spec)) as connection:
+        if invocation.trace is None:
+            yield connection
+        else:
+            from ushield.iso7816.trace import TraceHeader
+            from ushield.iso7816.traffic import RecordingConnection, TrafficLog
+
+            invocation.trace.begin(TraceHeader(connection.atr, connection.limits))
+            yield RecordingConnection(connection, TrafficLog(invocation.trace.write))
+
+
+@contextmanager
+def open_token(invocation: Invocation) -> Iterator[SigningToken]:
+    """The token of ``--token``, for as long as the block lasts."""
+    from ushield.drivers.registry import driver_for
+    from ushield.signing import SigningToken
+
+    with open_connection(invocation) as connection, SigningToken(driver_for(connection)) as token:
+        yield token
+
+
+@contextmanager
+def open_virtual(invocation: Invocation) -> Iterator[VirtualToken | None]:
+    """The virtual token that ``--token`` names, plugged in in this process; ``None`` for others.
+
+    Inside, `open_token` connects to this very token.
+    """
+    spec = invocation.spec
+    if spec is None or not spec.startswith(_VIRTUAL):
+        yield None
+        return
+    from ushield.virtual.token import VirtualToken
+
+    with VirtualToken.open(spec.removeprefix(_VIRTUAL)) as token:
+        yield token

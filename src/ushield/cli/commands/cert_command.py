@@ -1,0 +1,240 @@
+"""``ushield cert``: certificates on the token, and requests for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ushield.cli.access import open_token, open_virtual
+from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
+from ushield.cli.files import NewFile, read_file, write_file
+from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
+from ushield.cli.presentation import certificate_facts, finding_facts
+from ushield.cli.secrets import SecretSource, pin_options
+
+if TYPE_CHECKING:
+    from ushield.keystore import Certificate, Session
+
+__all__ = ["command"]
+
+_MAX_FILE = 1 << 21
+
+
+def _key_id(context: click.Context, parameter: click.Parameter, value: str | None) -> bytes | None:
+    try:
+        return None if value is None else bytes.fromhex(value)
+    except ValueError:
+        raise click.BadParameter("an id is written in hex digits") from None
+
+
+_label_option = click.option("--label", metavar="LABEL", help="Which certificate.")
+_id_option = click.option(
+    "--id", "key_id", metavar="HEX", callback=_key_id, help="Which, by its key's id."
+)
+_force_option = click.option("--force", is_flag=True, help="Replace the file if it exists.")
+
+
+def _one(session: Session, label: str | None, key_id: bytes | None) -> Certificate:
+    if label is None and key_id is None:
+        raise click.UsageError("say which certificate: --label or --id")
+    return session.certificates(label=label, key_id=key_id).one()
+
+
+@click.group()
+def command() -> None:
+    """List, import, export, request, check or delete certificates.
+
+    Example: ushield cert list
+    """
+
+
+@command.command("list", cls=TokenCommand)
+@pass_invocation
+def list_certificates(invocation: Invocation) -> None:
+    """List the certificates on the token.
+
+    Example: ushield cert list
+    """
+    with open_token(invocation) as token, token.session() as session:
+        found = [certificate_facts(certificate) for certificate in session.certificates()]
+    lines = [
+        f"{facts['id'] or '-' * 40}  {facts['label']}  {facts.get('subject', '(unreadable)')}"
+        f"  until {facts.get('not_after', '?')[:10]}"
+        for facts in found
+    ]
+    invocation.output.result(
+        {"certificates": found}, "\n".join(lines) or "No certificates on the token."
+    )
+
+
+@command.command("import", cls=TokenCommand)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--label", metavar="LABEL", default="", help="What to call it; its key's label.")
+@pin_options
+@pass_invocation
+def import_certificate(invocation: Invocation, *, file: str, label: str, pin: SecretSource) -> None:
+    """Store the certificate in FILE (PEM or DER), with its chain if that is there too.
+
+    Example: ushield cert import alice.pem --pin-file pin.txt
+    """
+    data = read_file(file, at_most=_MAX_FILE)
+    with open_token(invocation) as token, pin.read() as secret, token.session(secret) as session:
+        stored = [
+            certificate_facts(certificate)
+            for certificate in session.import_certificates(data, label=label)
+        ]
+    lines = [f"Stored {facts['label']!r}: {facts.get('subject', '?')}" for facts in stored]
+    invocation.output.result({"certificates": stored}, "\n".join(lines))
+
+
+@command.command(cls=TokenCommand)
+@_label_option
+@_id_option
+@click.option("--chain", is_flag=True, help="With the authorities above it that are on the token.")
+@click.option("-o", "--output", "path", metavar="FILE", help="Where to; stdout without it.")
+@_force_option
+@pass_invocation
+def export(
+    invocation: Invocation,
+    *,
+    label: str | None,
+    key_id: bytes | None,
+    chain: bool,
+    path: str | None,
+    force: bool,
+) -> None:
+    """Write a certificate as PEM.
+
+    Example: ushield cert export --label signing -o alice.pem
+    """
+    with open_token(invocation) as token, token.session() as session:
+        certificate = _one(session, label, key_id)
+        pem = session.export_chain(certificate) if chain else certificate.pem
+        facts = certificate_facts(certificate)
+    if path is None:
+        invocation.output.result(facts | {"pem": pem}, pem.rstrip("\n"))
+    else:
+        write_file(path, pem.encode("ascii"), replace=force)
+        invocation.output.result(facts | {"file": path}, f"Written to {path}.")
+
+
+@command.command(cls=TokenCommand)
+@click.option("--key", "label", metavar="LABEL", required=True, help="Label of the key pair.")
+@click.option(
+    "--subject", metavar="NAME", required=True, help='Whose it is, as in RFC 4514: "CN=..,C=CN".'
+)
+@click.option("-o", "--output", "path", metavar="FILE", required=True, help="Where to (PEM).")
+@_force_option
+@timeout_option
+@press_option
+@pin_options
+@pass_invocation
+def request(
+    invocation: Invocation,
+    *,
+    label: str,
+    subject: str,
+    path: str,
+    force: bool,
+    timeout: float | None,
+    press: Press | None,
+    pin: SecretSource,
+) -> None:
+    """Write a certificate request (PKCS #10) for a key, once OK is pressed on the token.
+
+    Example: ushield cert request --key signing --subject "CN=张三,C=CN" -o alice.csr
+    """
+    with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
+        confirmer = Confirmer(invocation.output, virtual, press, timeout)
+        with (
+            open_token(invocation) as token,
+            pin.read() as secret,
+            token.session(secret) as session,
+        ):
+            key = session.private_keys(label=label).one()
+            made = confirmer.wait(session.request_certificate(key, subject))
+        out.commit(made.pem.encode("ascii"))
+    invocation.output.result(
+        {"file": path, "subject": made.subject, "id": made.key_id.hex()},
+        f"The request for {made.subject} is written to {path}.",
+    )
+
+
+@command.command(cls=TokenCommand)
+@_label_option
+@_id_option
+@click.option(
+    "--ca",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="CA certificates that are not on the token, PEM or DER.",
+)
+@pass_invocation
+def health(
+    invocation: Invocation, *, label: str | None, key_id: bytes | None, ca: str | None
+) -> None:
+    """Tell what is wrong with the certificates on the token, or soon will be.
+
+    Exit code 0 whatever is found; the findings say what to do.
+
+    Example: ushield cert health --ca bank-ca.pem
+    """
+    from datetime import UTC, datetime
+
+    from ushield.keystore import Certificate, Severity
+    from ushield.keystore.bundle import read_bundle
+    from ushield.keystore.health import check_health
+
+    others: list[Certificate] = []
+    if ca is not None:
+        from cryptography.hazmat.primitives.serialization import Encoding
+
+        others = [
+            Certificate(0, b"", "", authority.public_bytes(Encoding.DER))
+            for authority in read_bundle(read_file(ca, at_most=_MAX_FILE))
+        ]
+    with open_token(invocation) as token, token.session() as session:
+        keys = [key.info for key in session.public_keys()]
+        chain = [*session.certificates(), *others]
+        checked = [
+            (certificate, check_health(certificate, keys, chain, at=datetime.now(UTC)))
+            for certificate in session.certificates(label=label, key_id=key_id)
+        ]
+    lines = []
+    for certificate, findings in checked:
+        lines.append(f"{certificate.label}: {'in order' if not findings else ''}".rstrip())
+        for finding in findings:
+            word = "wrong" if finding.severity is Severity.ERROR else "note"
+            lines += [f"  {word}: {finding.message}", f"    {finding.remedy}"]
+    invocation.output.result(
+        {
+            "certificates": [
+                certificate_facts(certificate)
+                | {"findings": [finding_facts(finding) for finding in findings]}
+                for certificate, findings in checked
+            ]
+        },
+        "\n".join(lines) or "No certificates on the token.",
+    )
+
+
+@command.command(cls=TokenCommand)
+@_label_option
+@_id_option
+@pin_options
+@pass_invocation
+def delete(
+    invocation: Invocation, *, label: str | None, key_id: bytes | None, pin: SecretSource
+) -> None:
+    """Delete a certificate from the token; its key stays.
+
+    Example: ushield cert delete --label old
+    """
+    with open_token(invocation) as token, token.session() as session:
+        certificate = _one(session, label, key_id)
+        facts = certificate_facts(certificate)
+        with pin.read() as secret:
+            session.login(secret)
+        session.delete_certificate(certificate)
+    invocation.output.result(facts, f"Deleted {facts['label']!r}: {facts.get('subject', '?')}")

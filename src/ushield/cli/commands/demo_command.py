@@ -1,0 +1,250 @@
+"""``ushield demo``: from an empty token to a payment the bank accepts, in one go."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ushield.algorithms import KeyAlgorithm
+from ushield.cli.access import open_token
+from ushield.cli.commands.vouchers_command import describe_voucher
+from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
+from ushield.cli.files import FileFailed, write_file
+from ushield.cli.invocation import Command, Invocation, pass_invocation
+from ushield.cli.live_panel import boxed
+from ushield.cli.output import reason_of
+from ushield.cli.presentation import describe_fields, message_facts
+from ushield.cli.terminal import has_terminal
+from ushield.errors import PinInvalid
+from ushield.pin import PinReference, PinRules
+
+if TYPE_CHECKING:
+    from ushield.cli.demo_bank import DemoBank
+    from ushield.signing import Pending, SigningSession, TransactionSignature
+    from ushield.virtual.token import VirtualToken
+
+__all__ = ["command"]
+
+_FILES = ("token", "bank-ca.pem", "token.pem", "screens.txt", "message.xml", "payment.p7s")
+_FIRST_PIN = "123456"
+_SUBJECT = "CN=李四,O=Demo Bank,C=CN"
+_LABEL = "signing"
+
+T = TypeVar("T")
+
+
+@click.command(cls=Command)
+@press_option
+@timeout_option
+@click.option(
+    "--key",
+    "algorithm",
+    type=click.Choice([KeyAlgorithm.RSA_2048.value, KeyAlgorithm.P256.value]),
+    default=KeyAlgorithm.RSA_2048.value,
+    show_default=True,
+    help="What kind of key to make on the token.",
+)
+@click.option("--out", metavar="DIR", help="Where to leave the files; a new directory without it.")
+@pass_invocation
+def command(
+    invocation: Invocation,
+    *,
+    press: Press | None,
+    timeout: float | None,
+    algorithm: str,
+    out: str | None,
+) -> None:
+    """Play a customer, a bank and a token: enrol, pay, confirm with OK, verify.
+
+    The token is a virtual one; in a terminal its screen is shown and Enter is its OK key. DIR gets
+    message.xml, payment.p7s, bank-ca.pem, token.pem, screens.txt and token.
+
+    Example: ushield demo --out demo
+    """
+    from ushield.cli.demo_bank import DemoBank
+
+    say = invocation.output.say
+    if press is None and not has_terminal():
+        say("There is no terminal here, so the demo presses the token's OK key itself.\n")
+        press = Press.OK
+    folder = _prepare(out)
+    story = _Story(invocation, folder, DemoBank(), press, timeout)
+    facts, text = story.tell(KeyAlgorithm(algorithm))
+    if out is None:
+        text += "\nThat directory is temporary: delete it when you have seen enough."
+    invocation.output.result(facts, text)
+
+
+def _prepare(out: str | None) -> Path:
+    if out is None:
+        return Path(tempfile.mkdtemp(prefix="ushield-demo-"))
+    folder = Path(out)
+    for name in _FILES:
+        if (folder / name).exists():
+            raise click.UsageError(f"{folder / name} exists: name another directory")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileFailed(f"{folder}: {reason_of(error)}") from error
+    return folder
+
+
+@dataclass(slots=True)
+class _Story:
+    """The demo's run, step by step."""
+
+    invocation: Invocation
+    folder: Path
+    bank: DemoBank
+    press: Press | None
+    timeout: float | None
+    screens: str = ""
+    steps: int = 0
+
+    def tell(self, algorithm: KeyAlgorithm) -> tuple[dict[str, Any], str]:
+        """All of it; the result for programs, and for people."""
+        from ushield.virtual.create import create_token
+        from ushield.virtual.token import VirtualToken
+
+        path = self.folder / "token"
+        self._step(f"The bank hands out a token with the first PIN {_FIRST_PIN}.")
+        created = create_token(path, pin=_FIRST_PIN, default_pin=True, label="demo")
+        with created.puk as secret:
+            puk = secret.reveal().decode("ascii")
+        self.invocation.spec = f"virtual:{path}"
+        with VirtualToken.open(path) as virtual, open_token(self.invocation) as token:
+            pin = _new_pin(token.info.pin_rules)
+            self._step(f"Its owner, 李四, changes the PIN to {pin}, as the token insists.")
+            token.pin.change(_FIRST_PIN, pin)
+            with token.session(pin) as session:
+                self._enrol(session, virtual, algorithm, pin)
+                signature = self._pay(session, virtual, pin)
+                session.login(pin)
+                voucher = next(session.vouchers())
+        verified = self._verify(signature)
+        facts, text = describe_voucher(voucher)
+        self._step(f"The token's own log, read back:\n{text}")
+        files = {name: str(self.folder / name) for name in _FILES}
+        return (
+            {
+                "out": str(self.folder),
+                "files": files,
+                "serial": created.serial,
+                "pin": pin,
+                "puk": puk,
+                "pressed": (self.press or Press.OK).value,
+                "by": "person" if self.press is None else "demo",
+                "voucher": facts,
+            }
+            | verified,
+            f"\nLeft in {self.folder}: {', '.join(_FILES)}."
+            f"\nThe token's PIN is {pin}, its PUK {puk}; try:"
+            f"\n  ushield --token {self.invocation.spec} info"
+            f"\n  ushield verify {files['payment.p7s']} --ca {files['bank-ca.pem']}",
+        )
+
+    def _enrol(
+        self, session: SigningSession, virtual: VirtualToken, algorithm: KeyAlgorithm, pin: str
+    ) -> None:
+        from ushield.drivers.base import KeyUsage
+
+        self._step(f"The token makes a key pair ({algorithm.value}); the private key stays in it.")
+        key = session.generate_key(algorithm, KeyUsage.DISPLAY, label=_LABEL)
+        self._step("It shows whose certificate is asked for, and signs the request after OK.")
+        pending = session.request_certificate(key, _SUBJECT, pin=pin)
+        # Only the payment is up to --virtual-press: without a certificate there is none.
+        press = None if self.press is None else Press.OK
+        request = self._confirm(pending, virtual, press, "certificate request")
+        self._step("The bank's CA issues the certificate, and the token stores it with the CA's.")
+        issued = self.bank.issue(request.der)
+        session.login(pin)
+        certificate, *_ = session.import_certificates(issued + self.bank.ca_pem)
+        self._write("bank-ca.pem", self.bank.ca_pem)
+        self._write("token.pem", certificate.pem.encode("ascii"))
+
+    def _pay(
+        self, session: SigningSession, virtual: VirtualToken, pin: str
+    ) -> TransactionSignature:
+        from ushield.transaction import from_json
+
+        payment = json.dumps(_payment(self.bank.new_challenge()), ensure_ascii=False, indent=2)
+        self._step(f"The net bank asks for a payment:\n{payment}")
+        self._step("李四 types the PIN, and the token shows what it is about to sign.")
+        pending = session.sign(from_json(payment), pin=pin)
+        signature = self._confirm(pending, virtual, self.press, "payment")
+        self._write("message.xml", signature.message)
+        self._write("payment.p7s", signature.der)
+        return signature
+
+    def _confirm(
+        self, pending: Pending[T], virtual: VirtualToken, press: Press | None, what: str
+    ) -> T:
+        pages = virtual.panel.pages
+        for number, page in enumerate(pages, 1):
+            self.screens += f"== {what}, page {number} of {len(pages)}\n" + "\n".join(page) + "\n"
+        write_file(str(self.folder / "screens.txt"), self.screens.encode(), replace=True)
+        if press is not None:
+            columns = virtual.profile.screen.columns
+            for page in pages:
+                for line in boxed(page, columns, sys.stdout):
+                    self.invocation.output.say(f"   {line}")
+        confirmer = Confirmer(self.invocation.output, virtual, press, self.timeout)
+        confirmed = confirmer.wait(pending)
+        self.invocation.output.say("   OK was pressed.")
+        return confirmed
+
+    def _verify(self, signature: TransactionSignature) -> dict[str, Any]:
+        from ushield.bank import TrustStore, verify_transaction
+
+        verified = verify_transaction(signature.der, TrustStore.load(self.bank.ca_pem))
+        self._step(
+            f"The bank verifies the signature by {verified.signer}, draws the screen again and"
+            f" finds the same pages.\nWhat it may carry out:\n"
+            f"{describe_fields(verified.message.shown)}"
+        )
+        return message_facts(verified.message) | {"signer": verified.signer}
+
+    def _write(self, name: str, data: bytes) -> None:
+        write_file(str(self.folder / name), data, replace=False)
+
+    def _step(self, text: str) -> None:
+        self.steps += 1
+        first, *rest = text.splitlines()
+        self.invocation.output.say(
+            "\n".join([f"{self.steps}. {first}", *(f"   {line}" for line in rest)])
+        )
+
+
+def _new_pin(rules: PinRules) -> str:
+    """Six digits that the token takes."""
+    while True:
+        pin = f"{secrets.randbelow(10**6):06d}"
+        try:
+            rules.check_new(pin.encode(), PinReference.USER)
+        except PinInvalid:
+            continue
+        return pin
+
+
+def _payment(challenge: str) -> dict[str, Any]:
+    return {
+        "kind": "transfer",
+        "payer": {"name": "李四", "account": "6222020200112233445"},
+        "payee": {
+            "name": "张三",
+            "account": "6222021001098765432",
+            "bank": "中国工商银行北京分行",
+        },
+        "amount": "1234.56",
+        "currency": "CNY",
+        "order": "A20261121001",
+        "memo": "房租",
+        "challenge": challenge,
+    }

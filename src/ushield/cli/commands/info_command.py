@@ -1,0 +1,74 @@
+"""``ushield info``: everything a token tells without a PIN."""
+
+from __future__ import annotations
+
+import click
+
+from ushield.cli.access import open_token
+from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
+from ushield.cli.presentation import (
+    certificate_facts,
+    describe_pin,
+    finding_facts,
+    pin_facts,
+    table,
+    token_facts,
+)
+
+__all__ = ["command"]
+
+
+@click.command(cls=TokenCommand)
+@pass_invocation
+def command(invocation: Invocation) -> None:
+    """Show what the token is, its PIN's state, and its certificates.
+
+    Example: ushield --token usb:1-4 info
+    """
+    with open_token(invocation) as token, token.session() as session:
+        info, user, puk = token.info, token.pin.state, token.pin.puk
+        certificates = [
+            (certificate_facts(certificate), session.health(certificate))
+            for certificate in session.certificates()
+        ]
+    rules, screen = info.pin_rules, info.screen
+    lines = [
+        table(
+            [
+                ("serial", info.serial),
+                ("model", f"{info.manufacturer} {info.model}".strip()),
+                ("label", info.label),
+                ("firmware", info.firmware),
+                ("driver", info.driver),
+                ("virtual", "yes: no hardware guards its keys" if info.virtual else ""),
+                ("can", ", ".join(sorted(info.capabilities))),
+                (
+                    "screen",
+                    f"{screen.lines} lines of {screen.columns} cells, {screen.repertoire}"
+                    if screen
+                    else "",
+                ),
+                ("PIN", describe_pin(user)),
+                ("PUK", describe_pin(puk)),
+                (
+                    "PIN rules",
+                    f"{rules.min_length} to {rules.max_length} digits,"
+                    " not all the same, not in a row",
+                ),
+            ]
+        )
+    ]
+    for facts, findings in certificates:
+        state = "; ".join(finding.message for finding in findings) or "in order"
+        lines.append(f"certificate {facts['label']!r}: {facts.get('subject', '?')} ({state})")
+    invocation.output.result(
+        token_facts(info)
+        | {
+            "pin": {"user": pin_facts(user), "puk": pin_facts(puk)},
+            "certificates": [
+                facts | {"findings": [finding_facts(finding) for finding in findings]}
+                for facts, findings in certificates
+            ],
+        },
+        "\n".join(lines),
+    )

@@ -1,0 +1,71 @@
+"""``ushield list``: what is plugged in."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ushield.cli.invocation import Command, Invocation, pass_invocation
+
+if TYPE_CHECKING:
+    from ushield.transport.usb.holder import Holder
+
+__all__ = ["command"]
+
+
+@click.command("list", cls=Command)
+@pass_invocation
+def command(invocation: Invocation) -> None:
+    """List the tokens and readers plugged in, their drivers, and which programs hold them.
+
+    Nothing is opened. Virtual tokens are not searched for: name them with --token virtual:PATH.
+
+    Example: ushield list
+    """
+    from ushield.drivers.registry import drivers
+    from ushield.transport.registry import find_devices
+
+    holders = _holders()
+    found: list[dict[str, Any]] = []
+    lines = []
+    for device in find_devices():
+        driver = next((factory.name for factory in drivers() if factory.knows(device)), None)
+        holder = holders.get(device.spec)
+        found.append(
+            {
+                "spec": device.spec,
+                "serial": device.serial,
+                "manufacturer": device.manufacturer,
+                "product": device.product,
+                "vendor_id": device.vendor_id,
+                "product_id": device.product_id,
+                "driver": driver,
+                "holder": holder and {"pid": holder.pid, "program": holder.program},
+            }
+        )
+        name = " ".join(filter(None, (device.manufacturer, device.product, device.serial)))
+        held = f", held by {holder.program} (process {holder.pid})" if holder else ""
+        lines.append(f"{device.spec}  {name}  (driver: {driver or 'none by its USB ids'}{held})")
+    invocation.output.result(
+        {"devices": found},
+        "\n".join(lines) or "Nothing found. A virtual token is named with --token virtual:PATH.",
+    )
+
+
+def _holders() -> dict[str, Holder]:
+    """Which USB devices other programs have open, by SPEC."""
+    from ushield.transport.usb.backend import usb_backend
+    from ushield.transport.usb.discovery import find_readers
+    from ushield.transport.usb.holder import find_device_holder
+
+    held = {
+        reader.info.spec: find_device_holder(reader.device)
+        for reader in find_readers(usb_backend())
+    }
+    return {
+        spec: holder
+        for spec, holder in held.items()
+        if holder is not None and holder.pid != os.getpid()
+    }

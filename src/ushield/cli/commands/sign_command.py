@@ -1,0 +1,73 @@
+"""``ushield sign``: a transaction, shown on the token, to a signature."""
+
+from __future__ import annotations
+
+import click
+
+from ushield.cli.access import open_token, open_virtual
+from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
+from ushield.cli.files import NewFile, read_file
+from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
+from ushield.cli.presentation import describe_fields, message_facts
+from ushield.cli.secrets import SecretSource, pin_options
+
+__all__ = ["command"]
+
+
+@click.command(cls=TokenCommand)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option(
+    "-o",
+    "--output",
+    "path",
+    metavar="OUT",
+    required=True,
+    type=click.Path(dir_okay=False),
+    help="Where to write the signature (CMS, DER).",
+)
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+@click.option("--key", "label", metavar="LABEL", help="Which key, where there are several.")
+@click.option(
+    "--allow-last-try", is_flag=True, help="Go on even if a wrong PIN would lock the token."
+)
+@timeout_option
+@press_option
+@pin_options
+@pass_invocation
+def command(
+    invocation: Invocation,
+    *,
+    file: str,
+    path: str,
+    force: bool,
+    label: str | None,
+    allow_last_try: bool,
+    timeout: float | None,
+    press: Press | None,
+    pin: SecretSource,
+) -> None:
+    """Show the transaction in FILE (JSON) on the token, and sign it when OK is pressed there.
+
+    A virtual token's screen is shown in the terminal. OUT appears only when all went well.
+
+    Example: ushield sign payment.json -o payment.p7s
+    """
+    from ushield.transaction import from_json, parse_message
+    from ushield.transaction.json_form import MAX_JSON
+
+    transaction = from_json(read_file(file, at_most=4 * MAX_JSON))
+    with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
+        confirmer = Confirmer(invocation.output, virtual, press, timeout)
+        with (
+            open_token(invocation) as token,
+            pin.read() as secret,
+            token.session(secret, allow_last_try=allow_last_try) as session,
+        ):
+            key = None if label is None else session.private_keys(label=label).one()
+            signature = confirmer.wait(session.sign(transaction, key=key))
+        out.commit(signature.der)
+    message = parse_message(signature.message)
+    invocation.output.result(
+        {"file": path} | message_facts(message),
+        f"Signed, and written to {path}:\n{describe_fields(message.shown)}",
+    )

@@ -1,0 +1,83 @@
+"""``ushield verify``: what the bank does with a signature."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from ushield.cli.files import read_file
+from ushield.cli.invocation import Command, Invocation, pass_invocation
+from ushield.cli.presentation import describe_fields, message_facts, table
+
+__all__ = ["command"]
+
+_MAX_SIGNATURE = 1 << 20
+_MAX_CA = 1 << 22
+
+
+def _instant(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> datetime | None:
+    """A time of ISO 8601; one without an offset is UTC."""
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no time of ISO 8601, such as 2026-11-21T08:00:00Z"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@click.command(cls=Command)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option(
+    "--ca",
+    metavar="FILE",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="The bank's CA certificates, PEM or DER.",
+)
+@click.option(
+    "--at", metavar="TIME", callback=_instant, help="When it has to hold; now by default."
+)
+@pass_invocation
+def command(invocation: Invocation, *, file: str, ca: str, at: datetime | None) -> None:
+    """Verify the signature in FILE and print what was signed.
+
+    Exit code 0 only if all of it holds; 40 if the signature does not, 41 if its signer is not
+    trusted.
+
+    Example: ushield verify payment.p7s --ca bank-ca.pem
+    """
+    from ushield.bank import TrustStore, verify_transaction
+
+    trust = TrustStore.load(read_file(ca, at_most=_MAX_CA))
+    verified = verify_transaction(read_file(file, at_most=_MAX_SIGNATURE), trust, at=at)
+    receipt = verified.receipt
+    facts = message_facts(verified.message) | {
+        "signer": verified.signer,
+        "certificate_serial": f"{verified.certificate_serial:x}",
+        "path": list(verified.path),
+        "token": receipt.serial,
+        "virtual": receipt.virtual,
+        "counter": receipt.counter,
+        "milliseconds_until_ok": receipt.milliseconds,
+    }
+    virtual = " (virtual)" if receipt.virtual else ""
+    told = table(
+        [
+            ("signer", verified.signer),
+            ("trusted by", verified.path[-1]),
+            ("token", f"{receipt.serial}{virtual}, its signature number {receipt.counter}"),
+            ("read for", f"{receipt.milliseconds / 1000:.1f} s before OK"),
+        ]
+    )
+    shown, hidden = map(describe_fields, (verified.message.shown, verified.message.hidden))
+    invocation.output.result(
+        facts,
+        f"The signature holds. Shown on the token, and confirmed:\n{shown}\n"
+        f"Signed without being shown:\n{hidden}\n{told}",
+    )

@@ -1,0 +1,125 @@
+"""``ushield virtual``: making virtual tokens, and looking at them from outside."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import click
+
+from ushield.cli.invocation import Command, Invocation, pass_invocation
+from ushield.cli.presentation import describe_pin, pin_facts, table
+from ushield.cli.secrets import SecretSource, pin_options, puk_option
+from ushield.pin import Pin
+
+__all__ = ["command"]
+
+
+@click.group()
+def command() -> None:
+    """Make a virtual token, or see what is in one.
+
+    A virtual token is a file that is named with --token virtual:PATH. No hardware guards its keys.
+
+    Example: ushield virtual create alice.token
+    """
+
+
+@command.command(cls=Command)
+@click.argument("path", type=click.Path(dir_okay=False))
+@click.option(
+    "--profile", default="default", show_default=True, help="What kind: screen, PIN rules, room."
+)
+@click.option("--serial", help="Its serial number; a random one without it.")
+@click.option("--label", default="", help="What to call it.")
+@pin_options
+@puk_option
+@pass_invocation
+def create(
+    invocation: Invocation,
+    *,
+    path: str,
+    profile: str,
+    serial: str | None,
+    label: str,
+    pin: SecretSource,
+    puk: SecretSource,
+) -> None:
+    """Make a virtual token in the new file PATH.
+
+    A PIN or PUK that is not given is made up and printed.
+
+    Example: ushield virtual create alice.token --pin-file pin.txt
+    """
+    from ushield.virtual.create import create_token
+
+    with ExitStack() as secrets:
+
+        def given(source: SecretSource) -> Pin | None:
+            return secrets.enter_context(source.read()) if source.given else None
+
+        created = create_token(
+            path, profile=profile, serial=serial, pin=given(pin), puk=given(puk), label=label
+        )
+    rows = [("serial", created.serial), ("profile", profile)]
+    facts = {"path": path, "serial": created.serial, "profile": profile}
+    with created.pin, created.puk:
+        for name, source, made in (("pin", pin, created.pin), ("puk", puk, created.puk)):
+            if not source.given:
+                facts[name] = made.reveal().decode("ascii")
+                rows.append((name.upper(), facts[name]))
+    invocation.output.result(facts, f"Made the virtual token {path}\n{table(rows)}")
+
+
+@command.command(cls=Command)
+@click.argument("path", type=click.Path())
+@pass_invocation
+def show(invocation: Invocation, *, path: str) -> None:
+    """Print the state of the virtual token in PATH without touching it, in use or not.
+
+    Example: ushield virtual show alice.token
+    """
+    from ushield.virtual.create import describe_token
+
+    summary = describe_token(path)
+    keys = [
+        {
+            "id": key.key_id.hex(),
+            "label": key.label,
+            "algorithm": key.algorithm.value,
+            "usage": key.usage.name.lower(),
+        }
+        for key in summary.keys
+    ]
+    certificates = [
+        {"slot": entry.slot, "id": entry.key_id.hex(), "label": entry.label}
+        for entry in summary.certificates
+    ]
+    counters = summary.counters
+    rows = [
+        ("serial", summary.serial),
+        ("label", summary.label),
+        ("model", summary.profile.model),
+        ("profile", summary.profile.name),
+        ("PIN", describe_pin(summary.pin)),
+        ("PUK", describe_pin(summary.puk)),
+        ("keys", ", ".join(f"{key['label']} ({key['algorithm']}, {key['usage']})" for key in keys)),
+        ("certificates", ", ".join(str(entry["label"]) for entry in certificates)),
+        ("signatures", str(counters.signatures)),
+        ("vouchers", str(summary.vouchers)),
+    ]
+    invocation.output.result(
+        {
+            "path": path,
+            "serial": summary.serial,
+            "label": summary.label,
+            "model": summary.profile.model,
+            "profile": summary.profile.name,
+            "pin": {"user": pin_facts(summary.pin), "puk": pin_facts(summary.puk)},
+            "keys": keys,
+            "certificates": certificates,
+            "signatures": counters.signatures,
+            "vouchers": summary.vouchers,
+            "bank_can_unblock": summary.bank_can_unblock,
+        },
+        table(rows),
+    )

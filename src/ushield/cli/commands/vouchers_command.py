@@ -1,0 +1,53 @@
+"""``ushield vouchers``: the token's own log of what it signed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ushield.cli.access import open_token
+from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
+from ushield.cli.presentation import describe_fields, instant, message_facts
+from ushield.cli.secrets import SecretSource, pin_options
+
+if TYPE_CHECKING:
+    from ushield.shield.requests import Voucher
+
+__all__ = ["command", "describe_voucher"]
+
+
+@click.command(cls=TokenCommand)
+@pin_options
+@pass_invocation
+def command(invocation: Invocation, *, pin: SecretSource) -> None:
+    """Print what the token signed, newest first, as the token itself recorded it.
+
+    Example: ushield vouchers --pin-file pin.txt
+    """
+    with open_token(invocation) as token, pin.read() as secret, token.session(secret) as session:
+        described = [describe_voucher(voucher) for voucher in session.vouchers()]
+    invocation.output.result(
+        {"vouchers": [facts for facts, _ in described]},
+        "\n".join(text for _, text in described) or "The token has signed nothing yet.",
+    )
+
+
+def describe_voucher(voucher: Voucher) -> tuple[dict[str, Any], str]:
+    """A voucher for programs, and for people."""
+    from ushield.errors import MessageInvalid
+    from ushield.transaction import parse_message
+
+    facts: dict[str, Any] = {
+        "counter": voucher.counter,
+        "time": instant(voucher.time),
+        "key": voucher.key_reference,
+        "message": voucher.message.hex(),
+    }
+    heading = f"{voucher.counter}  {facts['time']}"
+    try:
+        message = parse_message(voucher.message)
+    except MessageInvalid:
+        # Not a transaction: a certificate request, which the token records by its subject.
+        return facts, f"{heading}\n  {voucher.message.hex()}"
+    return facts | message_facts(message), f"{heading}\n{describe_fields(message.shown)}"

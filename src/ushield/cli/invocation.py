@@ -1,0 +1,84 @@
+"""What one run of the command carries from its options to its commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ushield.cli.output import Output
+
+if TYPE_CHECKING:
+    from ushield.iso7816.trace import TraceWriter
+
+__all__ = [
+    "Command",
+    "Invocation",
+    "TokenCommand",
+    "json_option",
+    "pass_invocation",
+    "token_option",
+]
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One run: which token, in what form to answer, and where its APDUs are recorded, if at all."""
+
+    output: Output = field(default_factory=Output)
+    spec: str | None = None
+    trace: TraceWriter | None = None
+
+
+pass_invocation = click.make_pass_decorator(Invocation)
+
+
+def _set_json(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Invocation).output.json = True
+
+
+def _set_spec(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Invocation).spec = value
+
+
+def json_option() -> click.Option:
+    """``--json``; eager, so that complaints about the other arguments come as JSON too."""
+    return click.Option(
+        ["--json", "as_json"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_set_json,
+        help="Print one JSON object.",
+    )
+
+
+def token_option(**settings: Any) -> click.Option:
+    """``--token SPEC``; ``settings`` go to `click.Option`."""
+    return click.Option(
+        ["--token", "spec"],
+        metavar="SPEC",
+        expose_value=False,
+        callback=_set_spec,
+        help="The token: a serial, usb:BUS-PORT or virtual:PATH.",
+        **settings,
+    )
+
+
+class Command(click.Command):
+    """A command that takes ``--json`` after its name as well as before."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params.append(json_option())
+
+
+class TokenCommand(Command):
+    """A command on a token: takes ``--token`` after its name as well as before."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params.append(token_option())

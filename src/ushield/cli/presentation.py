@@ -1,0 +1,149 @@
+"""The forms in which commands show tokens, PINs, keys, certificates and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ushield.pin import PinState
+
+if TYPE_CHECKING:
+    from ushield.drivers.base import KeyInfo, TokenInfo
+    from ushield.keystore import Certificate, Finding
+    from ushield.transaction import Field, Message
+
+__all__ = [
+    "certificate_facts",
+    "describe_fields",
+    "describe_pin",
+    "finding_facts",
+    "instant",
+    "key_facts",
+    "message_facts",
+    "pin_facts",
+    "table",
+    "token_facts",
+]
+
+
+def instant(milliseconds: int) -> str:
+    """Milliseconds since 1970 as ISO 8601 in UTC."""
+    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Names and values in two columns; rows without a value are left out."""
+    width = max((len(name) for name, value in rows if value), default=0)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows if value)
+
+
+def pin_facts(state: PinState) -> dict[str, Any]:
+    """A counter for programs."""
+    return {
+        "tries_left": state.tries_left,
+        "max_tries": state.max_tries,
+        "locked": state.locked,
+        "must_change": state.must_change,
+    }
+
+
+def describe_pin(state: PinState) -> str:
+    """A counter for people."""
+    if state.locked:
+        return "locked"
+    text = f"{state.tries_left} of {state.max_tries} tries left"
+    return f"{text}, must be changed before use" if state.must_change else text
+
+
+def token_facts(info: TokenInfo) -> dict[str, Any]:
+    """What a token tells of itself, for programs."""
+    rules, screen = info.pin_rules, info.screen
+    return {
+        "driver": info.driver,
+        "manufacturer": info.manufacturer,
+        "model": info.model,
+        "serial": info.serial,
+        "label": info.label,
+        "firmware": info.firmware,
+        "virtual": info.virtual,
+        "capabilities": sorted(info.capabilities),
+        "screen": screen
+        and {
+            "lines": screen.lines,
+            "columns": screen.columns,
+            "repertoire": screen.repertoire,
+            "banner": screen.banner,
+        },
+        "pin_rules": {
+            "min_length": rules.min_length,
+            "max_length": rules.max_length,
+            "pin_per_signature": rules.pin_per_signature,
+        },
+        "max_message": info.max_message,
+        "timeout": info.timeout,
+    }
+
+
+def key_facts(key: KeyInfo) -> dict[str, Any]:
+    """A key pair for programs."""
+    return {
+        "id": key.key_id.hex(),
+        "label": key.label,
+        "algorithm": key.algorithm.value,
+        "usage": key.usage.value,
+    }
+
+
+def certificate_facts(certificate: Certificate) -> dict[str, Any]:
+    """A certificate for programs; only its place and label where it cannot be read."""
+    from ushield.errors import CertificateInvalid
+
+    facts: dict[str, Any] = {
+        "slot": certificate.slot,
+        "id": certificate.key_id.hex(),
+        "label": certificate.label,
+        "category": "user" if certificate.key_id else "authority",
+    }
+    try:
+        parsed = certificate.parsed()
+        return facts | {
+            "subject": parsed.subject.rfc4514_string(),
+            "issuer": parsed.issuer.rfc4514_string(),
+            "serial": f"{parsed.serial_number:x}",
+            "not_before": parsed.not_valid_before_utc.isoformat(),
+            "not_after": parsed.not_valid_after_utc.isoformat(),
+        }
+    except (CertificateInvalid, ValueError):
+        return facts
+
+
+def finding_facts(finding: Finding) -> dict[str, Any]:
+    """What is wrong with a certificate, for programs."""
+    return {
+        "kind": finding.kind.value,
+        "severity": finding.severity.value,
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }
+
+
+def message_facts(message: Message) -> dict[str, Any]:
+    """What a message says, for programs: as JSON form, and as the labelled fields."""
+    from ushield.transaction import to_json
+
+    return {
+        "transaction": to_json(message.transaction),
+        "shown": _pairs(message.shown),
+        "hidden": _pairs(message.hidden),
+    }
+
+
+def describe_fields(fields: Sequence[Field]) -> str:
+    """The fields for people, a line each."""
+    return "\n".join(f"  {field.label}  {field.value}" for field in fields)
+
+
+def _pairs(fields: Sequence[Field]) -> Mapping[str, str]:
+    return {field.label: field.value for field in fields}
