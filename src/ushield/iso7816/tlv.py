@@ -111,10 +111,10 @@ class Tlv:
 
 
 def _check_depth(data: bytes, tag_byte: int, start: int, end: int, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise TlvInvalid(f"nested deeper than {MAX_DEPTH} at byte {start}")
     if not tag_byte & 0x20:
         return
-    if depth >= MAX_DEPTH:
-        raise TlvInvalid(f"nested deeper than {MAX_DEPTH} at byte {start}")
     at = start
     while at < end:
         inner_first = data[at]
