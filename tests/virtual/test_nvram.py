@@ -52,7 +52,8 @@ def test_fresh_memory_holds_what_it_was_made_with(path: Path) -> None:
         assert not user.secret.matches(NEW_PIN)
         assert (user.tries_left, user.max_tries, user.must_change) == (MAX_TRIES, MAX_TRIES, False)
         assert (puk.tries_left, puk.max_tries) == (PUK_MAX_TRIES, PUK_MAX_TRIES)
-        assert nvram.keys() == nvram.certificates() == nvram.vouchers() == ()
+        assert contents(nvram)[2:4] == ((), ())
+        assert not nvram.vouchers()
         assert nvram.counters() == Counters(signatures=0, unblocks=0, power_ups=0)
 
 
@@ -264,5 +265,5 @@ class Memory(RuleBasedStateMachine):
         assert kept == self.messages[: -nvram.profile.vouchers - 1 : -1]
 
 
-Memory.TestCase.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+Memory.TestCase.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
 TestMemory = Memory.TestCase
