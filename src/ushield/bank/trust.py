@@ -1,0 +1,230 @@
+"""Whether a certificate leads to a CA the bank trusts, for signing transactions, at a time.
+
+A path is checked by RFC 5280, 6.1, in its strict parts: names, signatures, validity, basic
+constraints, key usage, path length. Policies and name constraints are not processed; a
+certificate that needs them is refused. Revocation is not looked at here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+
+from ushield.bank.rejection import RejectionReason, TransactionRejected
+from ushield.errors import CertificateInvalid
+
+__all__ = ["TrustStore"]
+
+_MAX_DEPTH = 6
+_MAX_PATHS = 64
+_MIN_RSA_BITS = 2048
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_HASHES = frozenset(("sha256", "sha384", "sha512"))
+# RFC 9336 gives document signing an identifier that `ExtendedKeyUsageOID` does not name.
+_DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")
+_SIGNING_PURPOSES = frozenset(
+    (
+        ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+        ExtendedKeyUsageOID.CLIENT_AUTH,
+        ExtendedKeyUsageOID.EMAIL_PROTECTION,
+        _DOCUMENT_SIGNING,
+    )
+)
+_PROCESSED = frozenset(
+    (
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    )
+)
+_ExtensionValue = TypeVar("_ExtensionValue", bound=x509.ExtensionType)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustStore:
+    """The CA certificates a caller trusts.
+
+    The self-signed ones (by a hash that is not weak) are ``anchors``, where a path ends. The
+    others are ``intermediates``: they may stand in a path, and end none. A certificate that came
+    with a signature is never an issuer.
+    """
+
+    anchors: tuple[x509.Certificate, ...]
+    intermediates: tuple[x509.Certificate, ...] = ()
+
+    @classmethod
+    def load(cls, data: bytes) -> TrustStore:
+        """Read a bundle of PEM certificates, or one in DER.
+
+        `CertificateInvalid` if it cannot be read or has no self-signed certificate in it.
+        """
+        try:
+            if b"-----BEGIN" in data:
+                certificates = x509.load_pem_x509_certificates(data)
+            else:
+                certificates = [x509.load_der_x509_certificate(data)]
+        except (ValueError, x509.InvalidVersion) as error:
+            raise CertificateInvalid("the CA file holds no readable certificate") from error
+        anchors = tuple(each for each in certificates if _issued(each, each))
+        if not anchors:
+            raise CertificateInvalid(
+                "the CA file has no self-signed certificate, where a path could end"
+            )
+        return cls(anchors, tuple(each for each in certificates if each not in anchors))
+
+    def check(self, certificate: x509.Certificate, at: datetime) -> tuple[x509.Certificate, ...]:
+        """The path from ``certificate`` to an anchor, both included, if it may sign at ``at``.
+
+        ``at`` is an aware datetime. `TransactionRejected` says why there is no such path; with
+        several issuers of one name, why the last one did not do.
+        """
+        _check_signer(certificate, at)
+        problem: TransactionRejected | None = None
+        for path in islice(self._paths((certificate,)), _MAX_PATHS):
+            try:
+                _check_issuers(path, at)
+            except TransactionRejected as error:
+                problem = error
+            else:
+                return path
+        raise problem or TransactionRejected(
+            f"no trusted CA issued the certificate of {_name(certificate)}",
+            reason=RejectionReason.ISSUER_UNKNOWN,
+        )
+
+    def _paths(self, path: tuple[x509.Certificate, ...]) -> Iterator[tuple[x509.Certificate, ...]]:
+        for anchor in self.anchors:
+            if _issued(path[-1], anchor):
+                yield (*path, anchor)
+        if len(path) < _MAX_DEPTH:
+            for issuer in self.intermediates:
+                if issuer not in path and _issued(path[-1], issuer):
+                    yield from self._paths((*path, issuer))
+
+
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _check_signer(certificate: x509.Certificate, at: datetime) -> None:
+    _check_form(certificate)
+    constraints = _extension(certificate, x509.BasicConstraints)
+    if constraints is not None and constraints.ca:
+        raise _rejected(certificate, "is a CA", RejectionReason.CERTIFICATE_IS_CA)
+    usage = _extension(certificate, x509.KeyUsage)
+    if usage is None or not (usage.digital_signature or usage.content_commitment):
+        raise _rejected(certificate, "is not for signing", RejectionReason.CERTIFICATE_USAGE)
+    if usage.key_cert_sign:
+        raise _rejected(certificate, "may sign certificates", RejectionReason.CERTIFICATE_USAGE)
+    purposes = _extension(certificate, x509.ExtendedKeyUsage)
+    if purposes is not None and _SIGNING_PURPOSES.isdisjoint(purposes):
+        raise _rejected(certificate, "is for another purpose", RejectionReason.CERTIFICATE_USAGE)
+    _check_key(certificate, RejectionReason.KEY_TOO_WEAK)
+    _check_signature_hash(certificate)
+    if at < certificate.not_valid_before_utc:
+        raise _rejected(
+            certificate,
+            f"is valid only from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M:%S} UTC",
+            RejectionReason.CERTIFICATE_NOT_YET_VALID,
+        )
+    if at > certificate.not_valid_after_utc:
+        raise _rejected(
+            certificate,
+            f"expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC",
+            RejectionReason.CERTIFICATE_EXPIRED,
+        )
+
+
+def _check_issuers(path: tuple[x509.Certificate, ...], at: datetime) -> None:
+    for below, issuer in enumerate(path[1:]):
+        _check_form(issuer)
+        constraints = _extension(issuer, x509.BasicConstraints)
+        if constraints is None or not constraints.ca:
+            raise _broken(issuer, "is no CA")
+        if constraints.path_length is not None and below > constraints.path_length:
+            raise _broken(issuer, "may not stand so far above a signer")
+        usage = _extension(issuer, x509.KeyUsage)
+        if usage is None or not usage.key_cert_sign:
+            raise _broken(issuer, "may not sign certificates")
+        if _extension(issuer, x509.NameConstraints) is not None:
+            raise _broken(issuer, "constrains names, which is not supported")
+        _check_key(issuer, RejectionReason.PATH_INVALID)
+        if issuer is not path[-1]:
+            _check_signature_hash(issuer)
+        if not issuer.not_valid_before_utc <= at <= issuer.not_valid_after_utc:
+            raise _broken(issuer, "is not valid at that time")
+
+
+def _check_form(certificate: x509.Certificate) -> None:
+    try:
+        extensions = certificate.extensions
+        certificate.public_key()
+        certificate.subject.rfc4514_string()
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        raise _rejected(
+            certificate, "cannot be read", RejectionReason.CERTIFICATE_INVALID
+        ) from error
+    if certificate.version is not x509.Version.v3:
+        raise _rejected(certificate, "is not of version 3", RejectionReason.CERTIFICATE_INVALID)
+    for extension in extensions:
+        if extension.critical and extension.oid not in _PROCESSED:
+            raise _broken(
+                certificate, f"has the unknown critical extension {extension.oid.dotted_string}"
+            )
+
+
+def _check_key(certificate: x509.Certificate, reason: RejectionReason) -> None:
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        if key.key_size < _MIN_RSA_BITS:
+            raise _rejected(certificate, f"has an RSA key of {key.key_size} bits", reason)
+    elif not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES)):
+        raise _rejected(certificate, "has a key of a kind that is not accepted", reason)
+
+
+def _check_signature_hash(certificate: x509.Certificate) -> None:
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        algorithm = None
+    if algorithm is None or algorithm.name not in _HASHES:
+        raise _broken(certificate, "was signed with a weak or unknown hash")
+
+
+def _extension(
+    certificate: x509.Certificate, kind: type[_ExtensionValue]
+) -> _ExtensionValue | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _name(certificate: x509.Certificate) -> str:
+    try:
+        return certificate.subject.rfc4514_string()
+    except ValueError:
+        return f"serial number {certificate.serial_number:x}"
+
+
+def _broken(certificate: x509.Certificate, problem: str) -> TransactionRejected:
+    return _rejected(certificate, problem, RejectionReason.PATH_INVALID)
+
+
+def _rejected(
+    certificate: x509.Certificate, problem: str, reason: RejectionReason
+) -> TransactionRejected:
+    return TransactionRejected(f"the certificate of {_name(certificate)} {problem}", reason=reason)
