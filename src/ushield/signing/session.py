@@ -1,0 +1,158 @@
+"""Tokens and sessions that sign what their screen shows."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from ushield.drivers.base import Capability, KeyUsage, TokenDriver
+from ushield.errors import (
+    ObjectNotFound,
+    SeveralObjects,
+    TransportError,
+    UShieldError,
+)
+from ushield.keystore.objects import Certificate, PrivateKey
+from ushield.keystore.request import CertificateRequest, assemble_request, encode_subject
+from ushield.keystore.session import Session
+from ushield.keystore.token import Token
+from ushield.shield.requests import Begun, Signed
+from ushield.signing.pending import Pending
+from ushield.signing.signature import SigningRequest, TransactionSignature
+from ushield.transaction import Transaction, write_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cryptography import x509
+
+    from ushield.pin import Pin
+
+__all__ = ["PendingRequest", "PendingSignature", "SigningSession", "SigningToken"]
+
+T = TypeVar("T")
+
+PendingSignature: TypeAlias = Pending[TransactionSignature]
+PendingRequest: TypeAlias = Pending[CertificateRequest]
+
+
+class SigningSession(Session):
+    """A `Session` that puts transactions and certificate requests on the token's screen."""
+
+    def __init__(self, token: Token) -> None:
+        super().__init__(token)
+        self._pending: Pending[Any] | None = None
+
+    def sign(
+        self,
+        transaction: Transaction,
+        *,
+        pin: str | Pin | None = None,
+        key: PrivateKey | None = None,
+        allow_last_try: bool = False,
+    ) -> PendingSignature:
+        """Put a transaction on the screen. What comes back is to be waited for.
+
+        Without ``key`` the token's only display key with a certificate signs. Where the profile
+        wants a PIN for each signature, that of the login serves the first; the next ones want
+        ``pin``, or raise `LoginRequired`. It is verified right before.
+
+        `DisplayRefused` if the screen cannot show all of it; `CapabilityMissing` if there is no
+        screen; `KeyHeld`; `ScreenBusy`;
+        `PinChangeRequired`; `ObjectNotFound` or `SeveralObjects` for the key; what
+        `Session.login` raises for the ``pin``.
+        """
+        message = write_message(transaction)
+        key, certificates = self._signing_key(key)
+        request = SigningRequest(message, key, certificates, self.token.info)
+        reference = key.info.reference
+        begun = self._put_on_screen(
+            lambda driver: driver.begin(reference, message), pin, allow_last_try=allow_last_try
+        )
+        return self._wait_for(begun, lambda signed: request.complete(begun.request_id, signed))
+
+    def request_certificate(
+        self,
+        key: PrivateKey,
+        subject: str | x509.Name,
+        *,
+        pin: str | Pin | None = None,
+        allow_last_try: bool = False,
+    ) -> PendingRequest:
+        """Put a PKCS #10 request for ``key`` on the screen: the subject, and the key's fingerprint.
+
+        ``subject`` is RFC 4514 text (``CN=张三,O=Example Ltd,C=CN``) or a name. `SubjectInvalid`
+        for another; otherwise as `sign`.
+        """
+        name = encode_subject(subject)
+        reference = key.info.reference
+        begun = self._put_on_screen(
+            lambda driver: driver.begin_certification_request(reference, name),
+            pin,
+            allow_last_try=allow_last_try,
+        )
+        return self._wait_for(begun, lambda signed: assemble_request(key, name, signed))
+
+    def close(self) -> None:
+        """Take what this session has on the screen off it, then end the session."""
+        if self._pending is not None:
+            self._pending.cancel()
+            self._pending = None
+        super().close()
+
+    def _signing_key(self, key: PrivateKey | None) -> tuple[PrivateKey, list[Certificate]]:
+        certificates = self.certificates()
+        if key is None:
+            keys = self.private_keys(usage=KeyUsage.DISPLAY)
+            certified = {one.key_id for one in certificates}
+            usable = [one for one in keys if one.key_id in certified]
+            if len(usable) > 1:
+                raise SeveralObjects(f"{len(usable)} keys can sign transactions, name one")
+            # With none, the query says it of the keys, or the list below of their certificates.
+            key = usable[0] if usable else keys.one()
+        found = [one for one in certificates if one.key_id == key.key_id]
+        if not found:
+            raise ObjectNotFound(
+                f"key {key.label!r} has no certificate",
+                remedy="Import its certificate first: `ushield cert import`.",
+            )
+        return key, found
+
+    def _put_on_screen(
+        self,
+        begin: Callable[[TokenDriver], Begun],
+        pin: str | Pin | None,
+        *,
+        allow_last_try: bool,
+    ) -> Begun:
+        # Held, so that no other thread's request uses up the verification.
+        with self._reach() as driver, driver.connection.hold():
+            if pin is not None:
+                self.token.log_in(driver, pin, allow_last_try=allow_last_try)
+            try:
+                return begin(driver)
+            except TransportError:
+                # It may be on the screen, under an id that never arrived: logging out ends it.
+                with suppress(UShieldError):
+                    self.token.log_out(driver)
+                raise
+
+    def _wait_for(self, begun: Begun, complete: Callable[[Signed], T]) -> Pending[T]:
+        pending = Pending(
+            self.token.reach,
+            begun,
+            complete,
+            has_panel=Capability.PANEL_EVENTS in self.token.info.capabilities,
+        )
+        self._pending = pending
+        return pending
+
+
+class SigningToken(Token):
+    """A `Token` whose sessions are `SigningSession`."""
+
+    def session(
+        self, pin: str | Pin | None = None, *, allow_last_try: bool = False
+    ) -> SigningSession:
+        """Open a session; with a ``pin``, log in as `Session.login` does."""
+        return self._enrol(SigningSession(self), pin, allow_last_try=allow_last_try)
