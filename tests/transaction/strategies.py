@@ -25,9 +25,16 @@ from ushield.transaction import (
 DRAWABLE = (
     "ABCxyz 0189&<>\"'#;/-\uff08\uff09。\uff0c「」张三李四王五中国工商银行北京分行有限公司货款éАЖ☆"
 )
+_BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
 ANY_SCRIPT = st.characters(
-    categories=("Lu", "Ll", "Lt", "Lo", "Nd", "Nl", "No", "Mn", "Pd", "Po", "Sc", "Sm", "So", "Zs")
-).filter(lambda character: unicodedata.category(character) != "Zs" or character == " ")
+    categories=("Lu", "Ll", "Lt", "Lo", "Nd", "Nl", "No", "Mn", "Pd", "Po", "Sc", "Sm", "So", "Zs"),
+    exclude_characters=_BLANK,
+).filter(
+    lambda character: (
+        (unicodedata.category(character) != "Zs" or character == " ")
+        and "VARIATION SELECTOR" not in unicodedata.name(character, "")
+    )
+)
 
 
 def _tidy(text: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any
 
 from ushield.errors import TransactionInvalid
@@ -63,6 +62,8 @@ def from_json(source: str | bytes | Mapping[str, Any]) -> Transaction:
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of this form."""
+    from importlib.resources import files
+
     text = files("ushield.transaction").joinpath("transaction.schema.json").read_text("utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded

@@ -21,6 +21,13 @@ _INVISIBLE = {
     "Zl": "a line separator",
     "Zp": "a paragraph separator",
 }
+# Letters, marks and symbols that draw nothing either: those with the property
+# Default_Ignorable_Code_Point (DerivedCoreProperties.txt) outside the categories above, and the
+# blank Braille pattern.
+_BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    "\U000e0100-\U000e01ef]"
+)
 _SPACES = " \u3000"
 _ACCOUNT = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,38}[0-9A-Za-z])?")
 _CHALLENGE = re.compile(r"[0-9A-Za-z._-]{1,64}")
@@ -56,6 +63,8 @@ def _check_characters(value: str, field: str) -> bool:
         problem = _INVISIBLE.get(category)
         if problem is None and category == "Zs" and character not in _SPACES:
             problem = "a space that is not an ordinary one"
+        elif problem is None and _BLANK.match(character):
+            problem = "a character that draws nothing"
         if problem is not None:
             raise TransactionInvalid(f"{field}: U+{ord(character):04X}, {problem}", field=field)
         is_space = category == "Zs"
