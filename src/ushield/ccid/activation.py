@@ -58,13 +58,12 @@ class _Agreement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A powered card: its ATR, the protocol in use, its T=1 state if the host speaks T=1 with it.
+    """A powered card: its ATR, and its T=1 state if the host speaks T=1 with it.
 
     ``wait`` is how long one silence of reader and card may last, in seconds.
     """
 
     atr: Atr
-    protocol: int
     t1: T1Host | None
     wait: float
 
@@ -94,7 +93,7 @@ def activate(channel: Channel, slot: int, deadline: float) -> Program[Activation
     level = channel.descriptor.level
     by_reader = channel.descriptor.has(Feature.AUTO_NEGOTIATION)
     if level is not ExchangeLevel.TPDU and by_reader:
-        return Activation(atr, 0, None, channel.quirks.read_timeout)
+        return Activation(atr, None, channel.quirks.read_timeout)
     if not atr.checksum_ok and level is ExchangeLevel.TPDU:
         raise AtrInvalid("the ATR's checksum is wrong or missing")
     agreed = _Agreement(choose_protocol(atr, channel.descriptor), DEFAULT_FI_DI)
@@ -110,7 +109,7 @@ def activate(channel: Channel, slot: int, deadline: float) -> Program[Activation
         if not channel.descriptor.has(Feature.AUTO_IFSD):
             size = channel.descriptor.max_ifsd
             yield from run_blocks(channel, slot, t1.negotiate_ifsd(size), Patience(wait, deadline))
-    return Activation(atr, protocol, t1, wait)
+    return Activation(atr, t1, wait)
 
 
 def run_blocks(

@@ -115,7 +115,7 @@ class Channel:
         seq = self.next_sequence()
         frame = pack_frame(kind, slot, seq, *specific, data)
         self.in_flight = slot
-        yield Send(frame, self._within(self.quirks.write_timeout, patience.deadline))
+        yield Send(frame, self.within(self.quirks.write_timeout, patience.deadline))
         return (yield from self.answer(slot, seq, answer_type(kind), patience))
 
     def next_sequence(self) -> int:
@@ -140,7 +140,7 @@ class Channel:
         granted, stale = wait, 0
         while True:
             if frame is None:
-                frame = yield Receive(self._within(granted, deadline), self.buffer)
+                frame = yield Receive(self.within(granted, deadline), self.buffer)
             frame = yield from self._whole(frame, deadline)
             kind, _, its_slot, its_seq, status, error, third = HEADER.unpack_from(frame)
             if its_seq != seq or its_slot != slot:
@@ -189,14 +189,14 @@ class Channel:
         kind = int(MessageType.GET_SLOT_STATUS)
         if self.quirks.aborts:
             try:
-                yield Control(ClassRequest.ABORT, seq << 8 | slot, 0, self._within(wait, deadline))
+                yield Control(ClassRequest.ABORT, seq << 8 | slot, 0, self.within(wait, deadline))
                 kind = MessageType.ABORT
             except (EndpointHalted, TransferTimeout):
                 pass
         try:
-            yield Send(pack_frame(kind, slot, seq, 0, 0, 0), self._within(wait, deadline))
+            yield Send(pack_frame(kind, slot, seq, 0, 0, 0), self.within(wait, deadline))
             for _ in range(_MAX_STALE):
-                frame = yield Receive(self._within(wait, deadline), self.buffer)
+                frame = yield Receive(self.within(wait, deadline), self.buffer)
                 # Only this one message counts here; what else comes is the wreckage to clear.
                 if len(frame) == HEADER_LENGTH:
                     its_kind, _, its_slot, its_seq, status, _, _ = HEADER.unpack(frame)
@@ -213,7 +213,8 @@ class Channel:
         if not 0 <= slot <= self.descriptor.max_slot_index:
             raise InputInvalid(f"this reader has no slot {slot}")
 
-    def _within(self, wait: float, deadline: float) -> float:
+    def within(self, wait: float, deadline: float) -> float:
+        """``wait``, or what is left to ``deadline``; `TransferTimeout` if that is nothing."""
         remaining = deadline - self.clock()
         if remaining <= 0:
             raise TransferTimeout("the reader asks for more time than there is")
@@ -237,7 +238,7 @@ class Channel:
                 offset=1,
             )
         while len(frame) < length and len(frame) % _USB_PACKET == 0:
-            wait = self._within(self.quirks.recovery_timeout, deadline)
+            wait = self.within(self.quirks.recovery_timeout, deadline)
             rest = yield Receive(wait, self.buffer)
             if not rest:
                 break

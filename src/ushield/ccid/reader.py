@@ -145,7 +145,12 @@ class CcidReader:
         channel = self._channel
         receive = self._direct.get(slot)
         length = len(command)
-        if receive is None or not 4 <= length <= self._room or channel.in_flight is not None:
+        if (
+            receive is None
+            or not 4 <= length <= self._room
+            or channel.in_flight is not None
+            or timeout <= 0
+        ):
             return (yield from self._transmit_otherwise(slot, command, timeout))
         deadline = self._clock() + timeout
         seq = channel.sequence
@@ -155,7 +160,9 @@ class CcidReader:
         within = timeout if timeout < self._write_timeout else self._write_timeout
         # As Send(sent, within), at half its cost.
         yield tuple.__new__(Send, (sent, within))
-        frame = yield receive if timeout >= receive.timeout else Receive(timeout, receive.size)
+        if timeout < receive.timeout + within:
+            receive = Receive(channel.within(receive.timeout, deadline), receive.size)
+        frame = yield receive
         length = len(frame) - 10
         if 2 <= length <= self._room:
             kind, announced, its_slot, its_seq, status, _, chain = HEADER.unpack_from(frame)
@@ -171,7 +178,7 @@ class CcidReader:
                 response: bytes = frame[10:]
                 return response
         with self._watching(slot):
-            rest = Patience(receive.timeout, deadline)
+            rest = Patience(self._cards[slot].wait, deadline)
             answer = yield from channel.answer(slot, seq, 0x80, rest, frame)
             required(answer, slot)
             return _response_apdu((yield from collect_response(channel, slot, answer, rest)))

@@ -179,14 +179,16 @@ class _Exchange:
         self._size = 0
         self._response = bytearray()
         self._receiving = False
+        # Blocks we could not use, and blocks the card wants again: one fault can cause both.
         self._retries = 0
+        self._repeats = 0
         self.wholly_sent = False
 
     def run(self) -> BlockProgram[bytes | None]:
         """The response, or ``None`` when only a resynchronisation can help."""
         host = self._host
         block, multiplier = self._next_command_block(), 0
-        while self._retries <= _RETRIES:
+        while max(self._retries, self._repeats) <= _RETRIES:
             answer = yield host._outgoing(block, multiplier)
             multiplier = 0
             try:
@@ -239,7 +241,7 @@ class _Exchange:
         if not self._receiving:
             host._send_sequence ^= 1
             self._receiving = True
-        self._retries = 0
+        self._retries = self._repeats = 0
         return received.more
 
     def _take_ready(self, received: Block, sent: Block) -> Block:
@@ -248,16 +250,16 @@ class _Exchange:
             # The card could not read our R-block: it names the block it waits for from us.
             if received.sequence != host._send_sequence:
                 raise _Retry(2)
-            self._retries += 1
+            self._repeats += 1
             return r_block(host._receive_sequence)
         if received.sequence == host._send_sequence:
-            self._retries += 1
+            self._repeats += 1
             return self._repeat_command_block()
         if not self._has_more:
             raise _Retry(2)
         self._offset += self._size
         host._send_sequence ^= 1
-        self._retries = 0
+        self._retries = self._repeats = 0
         return self._next_command_block()
 
     def _take_request(
