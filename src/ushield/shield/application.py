@@ -114,7 +114,7 @@ class ApplicationInfo:
         limits = _exactly(inner.take(0x8A), 6)
         major, minor = _exactly(inner.take(0x80), 2)
         firmware = _exactly(inner.take(0x87), 3)
-        if len(screen) < 2 or not screen.isascii() or min(screen[:2]) < 2:
+        if len(screen) < 2 or not screen[2:].isascii() or min(screen[:2]) < 2:
             raise TlvInvalid("application information: no such screen")
         if not 0 < rules[0] <= rules[1] or not rules[2] or not rules[3] or rules[4] & ~3:
             raise TlvInvalid("application information: no such PIN rules")
