@@ -129,9 +129,10 @@ def test_a_signature_cut_short_or_with_a_byte_more_or_less_is_refused(kind: str)
         (b"", RejectionReason.NOT_DER),
         (b"\0" * 64, RejectionReason.NOT_DER),
         (b"-----BEGIN CMS-----\n", RejectionReason.NOT_DER),
+        (b"\x30\x80" * 16000, RejectionReason.NOT_DER),
         (bytes(1 << 20), RejectionReason.TOO_LARGE),
     ],
-    ids=["empty", "zeros", "pem", "huge"],
+    ids=["empty", "zeros", "pem", "nested", "huge"],
 )
 def test_what_is_no_signature_is_refused(data: bytes, reason: RejectionReason) -> None:
     assert _reason(data) is reason

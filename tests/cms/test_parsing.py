@@ -307,14 +307,15 @@ def test_content_that_is_not_plain_data_is_refused() -> None:
     assert _fault(data) is SignedDataFault.NOT_SIGNED_DATA
 
 
-def test_a_certificate_with_serial_number_zero_is_refused() -> None:
+@pytest.mark.parametrize("serial_number", [0, -1, 1 << 160])
+def test_a_certificate_with_a_serial_number_out_of_range_is_refused(serial_number: int) -> None:
     certificate = x509.Certificate.load(SIGNER.der)
-    certificate["tbs_certificate"]["serial_number"] = 0
+    certificate["tbs_certificate"]["serial_number"] = serial_number
     encoded = certificate.dump(force=True)
 
     def swap(signed_data: Any) -> None:
         signed_data["certificates"][0] = cms.CertificateChoices("certificate", certificate)
-        signed_data["signer_infos"][0]["sid"].chosen["serial_number"] = 0
+        signed_data["signer_infos"][0]["sid"].chosen["serial_number"] = serial_number
 
     assert encoded in changed(GOOD, swap)
     assert _fault(changed(GOOD, swap)) is SignedDataFault.CERTIFICATE_INVALID

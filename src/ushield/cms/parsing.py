@@ -173,10 +173,10 @@ def _only_certificate(certificates: Any, signer: Any) -> bytes:
         or named["serial_number"].dump() != signed["serial_number"].dump()
     ):
         raise _certificate_mismatch("the certificate is not the one the signer names")
-    if signed["serial_number"].native <= 0:
+    if not 0 < signed["serial_number"].native < 1 << 160:
         # RFC 5280, 4.1.2.2
         raise SignedDataInvalid(
-            "the certificate's serial number is not positive",
+            "the certificate's serial number is not positive, or above 20 bytes",
             fault=SignedDataFault.CERTIFICATE_INVALID,
         )
     encoded: bytes = certificate.dump()
