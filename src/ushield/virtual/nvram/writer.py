@@ -132,8 +132,8 @@ class Nvram(NvramFile):
 
     def set_label(self, label: str) -> None:
         """Name the token."""
-        self._write(("UPDATE identity SET label = ?", (label,)))
         del self.identity
+        self._write(("UPDATE identity SET label = ?", (label,)))
 
     def record_signature(self, key_reference: int, message: bytes, time: int) -> int:
         """Count a signature and keep its voucher, in one commit; the new counter.
