@@ -8,6 +8,7 @@ from threading import RLock
 
 from ushield.errors import UShieldError
 from ushield.iso7816.status import StatusWord
+from ushield.iso7816.traffic import Exchange, TrafficLog
 from ushield.transport.connection import ApduLimits, DeviceInfo
 from ushield.virtual.card import Card
 
@@ -107,3 +108,13 @@ def echo_connection(limits: ApduLimits = EXTENDED) -> DirectConnection:
     connection.commands.clear()
     connection.timeouts.clear()
     return connection
+
+
+def commands_log(exchanges: list[Exchange]) -> TrafficLog:
+    """A log that keeps the commands, and fails if there is anything else."""
+
+    def keep(item: object) -> None:
+        assert isinstance(item, Exchange)
+        exchanges.append(item)
+
+    return TrafficLog(keep)

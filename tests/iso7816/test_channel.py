@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.iso7816.connections import EXTENDED, SHORT, echo_connection, scripted
+from tests.iso7816.connections import EXTENDED, SHORT, commands_log, echo_connection, scripted
 from ushield.errors import ProtocolViolation, TransferTimeout
 from ushield.iso7816.apdu import CommandApdu, ResponseApdu
 from ushield.iso7816.channel import MAX_ANSWER, ApduChannel
-from ushield.iso7816.traffic import Exchange, TrafficLog
+from ushield.iso7816.traffic import Exchange
 from ushield.transport.connection import ApduLimits
 
 limits = st.one_of(
@@ -163,7 +163,7 @@ def test_no_timeout_leaves_waiting_to_the_connection() -> None:
 def test_what_goes_over_the_connection_is_logged_link_by_link() -> None:
     exchanges: list[Exchange] = []
     connection = scripted(["9000", "aa6101", "bb9000"], SHORT)
-    channel = ApduChannel(connection, log=TrafficLog(exchanges.append))
+    channel = ApduChannel(connection, log=commands_log(exchanges))
     channel.send(CommandApdu(0, 0xCB, 0, 0, bytes(300), 1))
     assert [exchange.command for exchange in exchanges] == connection.commands
     assert [exchange.response for exchange in exchanges] == [

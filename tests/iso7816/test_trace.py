@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -16,13 +17,13 @@ from ushield.iso7816.channel import ApduChannel
 from ushield.iso7816.masking import SECRET_INSTRUCTIONS
 from ushield.iso7816.replay import ReplayConnection, ReplayDiverged
 from ushield.iso7816.trace import Trace, TraceHeader, TraceInvalid, TraceWriter, read_trace
-from ushield.iso7816.traffic import Exchange, TrafficLog
+from ushield.iso7816.traffic import Exchange, PanelReading, TrafficLog
 from ushield.transport.connection import ApduLimits
 
 HEADER = TraceHeader(b"\x3b\x00", SHORT)
 HEADER_LINE = (
     '{"trace": "ushield", "version": 1, "atr": "3b00", "max_command": 261, '
-    '"max_response": 258, "extended": false}\n'
+    '"max_response": 258, "extended": false, "panel": false}\n'
 )
 PLAIN_LINE = '{"command": "00ca0000", "response": "9000", "masked": false, "milliseconds": 1.5}\n'
 MASKED_LINE = (
@@ -47,22 +48,30 @@ headers = st.builds(
     TraceHeader,
     st.binary(max_size=33),
     st.builds(ApduLimits, st.integers(0, 70000), st.integers(0, 70000), st.booleans()),
+    st.booleans(),
+)
+readings = st.builds(
+    PanelReading,
+    st.none() | st.binary(max_size=64),
+    st.integers(0, 10**9).map(lambda thousandths: thousandths / 1000),
 )
 
 
-def written(header: TraceHeader, exchanges: list[Exchange]) -> str:
+def written(header: TraceHeader, records: Sequence[Exchange | PanelReading]) -> str:
     stream = io.StringIO()
     writer = TraceWriter(stream)
     writer.begin(header)
-    for exchange in exchanges:
-        writer.write(exchange)
+    for record in records:
+        writer.write(record)
     return stream.getvalue()
 
 
-@given(headers, st.lists(exchanges, max_size=6))
-def test_a_trace_is_read_as_it_was_written(header: TraceHeader, exchanges: list[Exchange]) -> None:
-    text = written(header, exchanges)
-    assert read_trace(io.StringIO(text)) == Trace(header, tuple(exchanges))
+@given(headers, st.lists(exchanges | readings, max_size=6))
+def test_a_trace_is_read_as_it_was_written(
+    header: TraceHeader, records: list[Exchange | PanelReading]
+) -> None:
+    text = written(header, records)
+    assert read_trace(io.StringIO(text)) == Trace(header, tuple(records))
 
 
 def test_the_form_is_json_lines() -> None:
@@ -80,7 +89,7 @@ def test_a_secret_is_not_in_the_file() -> None:
         channel.send(CommandApdu(0, ins, 0, 0x81, b"802563" * 60, 256))
     assert b"802563".hex() not in stream.getvalue()
     assert b"025638".hex() not in stream.getvalue()
-    assert len(read_trace(stream.getvalue().splitlines(keepends=True)).exchanges) > 9
+    assert len(read_trace(stream.getvalue().splitlines(keepends=True)).records) > 9
 
 
 def changed(line: str, **changes: object) -> str:
@@ -191,7 +200,7 @@ def test_another_command_diverges(command: CommandApdu) -> None:
     replay = ReplayConnection(trace)
     with pytest.raises(ReplayDiverged):
         ApduChannel(replay).send(command)
-    assert replay.left == trace.exchanges
+    assert replay.left == trace.records
 
 
 @pytest.mark.parametrize(
@@ -221,7 +230,22 @@ def test_where_no_answer_came_none_comes_again() -> None:
         replay.transmit(b"\x00\xca\x00\x00")
     assert replay.left == ()
     assert replay.has_panel is False
-    assert replay.read_panel(0.0) is None
     assert replay.device.spec == "replay:"
     with replay.hold():
         assert replay.left == ()
+
+
+def test_the_panel_is_replayed_with_the_commands_around_it() -> None:
+    ask = Exchange.of(b"\x00\xca\x00\x00", b"\x90\x00", 1.0)
+    records = (ask, PanelReading(None, 250.0), PanelReading(b"\x01\x02", 3.0), ask)
+    replay = ReplayConnection(Trace(TraceHeader(b"\x3b\x00", SHORT, has_panel=True), records))
+    assert replay.has_panel
+    with pytest.raises(ReplayDiverged, match="wait for the panel"):
+        replay.read_panel(1.0)
+    assert replay.transmit(ask.command) == b"\x90\x00"
+    with pytest.raises(ReplayDiverged, match="record 2 of the trace is a wait for the panel"):
+        replay.transmit(ask.command)
+    assert replay.read_panel(1.0) is None
+    assert replay.read_panel(1.0) == b"\x01\x02"
+    assert replay.transmit(ask.command) == b"\x90\x00"
+    assert replay.left == ()

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.iso7816.connections import DirectConnection, echo_connection, scripted
+from tests.iso7816.connections import DirectConnection, commands_log, echo_connection, scripted
 from ushield.errors import TokenRemoved
 from ushield.iso7816.apdu import CommandApdu
 from ushield.iso7816.masking import SECRET_INSTRUCTIONS
-from ushield.iso7816.traffic import Exchange, RecordingConnection, TrafficLog
+from ushield.iso7816.traffic import Exchange, PanelReading, RecordingConnection, TrafficLog
 
 # Digits that no header, length or status word below contains, in ASCII or otherwise.
 SECRET = b"\x37\x38\x36\x39\x37\x38\x36\x39"
@@ -150,12 +150,13 @@ def test_an_exchange_reads_as_a_line(exchange: Exchange, line: str) -> None:
 
 def _recorded(connection: DirectConnection) -> tuple[RecordingConnection, list[Exchange]]:
     exchanges: list[Exchange] = []
-    return RecordingConnection(connection, TrafficLog(exchanges.append)), exchanges
+    return RecordingConnection(connection, commands_log(exchanges)), exchanges
 
 
 def test_a_recording_connection_passes_everything_on() -> None:
     below = echo_connection()
-    connection, exchanges = _recorded(below)
+    records: list[Exchange | PanelReading] = []
+    connection = RecordingConnection(below, TrafficLog(records.append))
     assert connection.transmit(b"\x00\x10\x00\x00\x01\xaa\x00", timeout=3.0) == b"\xaa\x90\x00"
     assert below.timeouts == [3.0]
     assert connection.device is below.device
@@ -165,7 +166,12 @@ def test_a_recording_connection_passes_everything_on() -> None:
     assert connection.read_panel(0.0) is None
     connection.close()
     assert below.closed == 1
-    assert [exchange.response for exchange in exchanges] == [b"\xaa\x90\x00"]
+    command, reading = records
+    assert isinstance(command, Exchange)
+    assert command.response == b"\xaa\x90\x00"
+    assert isinstance(reading, PanelReading)
+    assert reading.report is None
+    assert str(reading).startswith("panel: nothing, ")
 
 
 def test_a_command_without_answer_is_recorded_and_its_error_passes() -> None:

@@ -7,7 +7,7 @@ from threading import RLock
 
 from ushield.errors import InputInvalid, TokenRemoved, TransferTimeout
 from ushield.iso7816.trace import Trace
-from ushield.iso7816.traffic import Exchange
+from ushield.iso7816.traffic import Exchange, PanelReading
 from ushield.transport.connection import ApduLimits, DeviceInfo
 
 __all__ = ["ReplayConnection", "ReplayDiverged"]
@@ -21,8 +21,8 @@ class ReplayDiverged(InputInvalid):
 
 
 class ReplayConnection:
-    """A `CardConnection` over a `Trace`: the recorded commands, in their order, get the recorded
-    answers; any other is `ReplayDiverged`.
+    """A `CardConnection` over a `Trace`: the recorded commands and waits for the panel, in their
+    order, get the recorded answers; any other is `ReplayDiverged`.
 
     A masked command matches by its header and lengths: a replay does not know PINs. Where the
     trace has no answer, none comes (`TransferTimeout`).
@@ -52,13 +52,13 @@ class ReplayConnection:
 
     @property
     def has_panel(self) -> bool:
-        """A trace records no panel events."""
-        return False
+        """Whether the recorded card had a panel."""
+        return self._trace.header.has_panel
 
     @property
-    def left(self) -> tuple[Exchange, ...]:
+    def left(self) -> tuple[Exchange | PanelReading, ...]:
         """What of the trace was not replayed yet."""
-        return self._trace.exchanges[self._next :]
+        return self._trace.records[self._next :]
 
     def hold(self) -> AbstractContextManager[object]:
         """Keep other threads' commands out."""
@@ -67,25 +67,22 @@ class ReplayConnection:
     def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
         """The recorded answer to ``command``, if that is what comes next in the trace."""
         with self._lock:
-            if self._closed:
-                raise TokenRemoved("the replay is closed")
-            if self._next == len(self._trace.exchanges):
-                raise ReplayDiverged("the trace has ended, and another command comes")
-            exchange = self._trace.exchanges[self._next]
-            if not exchange.matches(command):
-                now = Exchange.of(command, None, 0.0)
-                raise ReplayDiverged(
-                    f"exchange {self._next + 1} of the trace is {exchange.command.hex()}, "
-                    f"now comes {now.command.hex()}"
-                )
+            exchange = self._take()
+            if isinstance(exchange, PanelReading) or not exchange.matches(command):
+                raise self._diverged(exchange, Exchange.of(command, None, 0.0).command.hex())
             self._next += 1
             if exchange.response is None:
                 raise TransferTimeout("the trace has no answer here")
             return exchange.response
 
     def read_panel(self, timeout: float) -> bytes | None:
-        """Nothing."""
-        return None
+        """The report recorded here, or ``None`` where none came; at once in either case."""
+        with self._lock:
+            reading = self._take()
+            if isinstance(reading, Exchange):
+                raise self._diverged(reading, "a wait for the panel")
+            self._next += 1
+            return reading.report
 
     def reset(self) -> bytes:
         """The recorded answer to reset."""
@@ -94,3 +91,18 @@ class ReplayConnection:
     def close(self) -> None:
         """End the replay."""
         self._closed = True
+
+    def _take(self) -> Exchange | PanelReading:
+        if self._closed:
+            raise TokenRemoved("the replay is closed")
+        if self._next == len(self._trace.records):
+            raise ReplayDiverged("the trace has ended, and more is asked of the card")
+        return self._trace.records[self._next]
+
+    def _diverged(self, recorded: Exchange | PanelReading, now: str) -> ReplayDiverged:
+        then = (
+            "a wait for the panel"
+            if isinstance(recorded, PanelReading)
+            else (recorded.command.hex())
+        )
+        return ReplayDiverged(f"record {self._next + 1} of the trace is {then}, now comes {now}")

@@ -1,7 +1,8 @@
 """A recorded conversation with a card, as JSON lines: written while it goes on, read strictly.
 
-The first line says what was recorded (``trace``, ``version``, ``atr``, and the connection's
-limits), each further one is an `Exchange`. Bytes are lower-case hex. A masked command is its
+The first line says what was recorded (``trace``, ``version``, ``atr``, the connection's limits,
+whether there is a ``panel``), each further one is an `Exchange` or, with ``panel`` and
+``milliseconds`` alone, a `PanelReading`. Bytes are lower-case hex. A masked command is its
 header, ``length`` and ``lc``; what it hid is not in the file.
 """
 
@@ -14,15 +15,24 @@ from math import isfinite
 from typing import Any, ClassVar, NoReturn, TextIO
 
 from ushield.errors import InputInvalid
-from ushield.iso7816.traffic import Exchange
+from ushield.iso7816.traffic import Exchange, PanelReading
 from ushield.transport.connection import ApduLimits
 
-__all__ = ["TRACE_VERSION", "Trace", "TraceHeader", "TraceInvalid", "TraceWriter", "read_trace"]
+__all__ = [
+    "TRACE_VERSION",
+    "Trace",
+    "TraceHeader",
+    "TraceInvalid",
+    "TraceWriter",
+    "read_trace",
+    "to_json",
+]
 
 TRACE_VERSION = 1
 _FORMAT = "ushield"
 _MAX_LINE = 1 << 19  # an extended command and its answer in hex take half of it
-_HEADER_KEYS = {"trace", "version", "atr", "max_command", "max_response", "extended"}
+_HEADER_KEYS = {"trace", "version", "atr", "max_command", "max_response", "extended", "panel"}
+_PANEL_KEYS = {"panel", "milliseconds"}
 _PLAIN_KEYS = {"command", "response", "masked", "milliseconds"}
 _MASKED_KEYS = _PLAIN_KEYS | {"lc", "length"}
 
@@ -41,10 +51,11 @@ class TraceInvalid(InputInvalid):
 
 @dataclass(frozen=True, slots=True)
 class TraceHeader:
-    """Which card was recorded, and what fitted into one APDU there."""
+    """Which card was recorded, what fitted into one APDU there, and whether it has a panel."""
 
     atr: bytes
     limits: ApduLimits
+    has_panel: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class Trace:
     """A recorded conversation."""
 
     header: TraceHeader
-    exchanges: tuple[Exchange, ...]
+    records: tuple[Exchange | PanelReading, ...]
 
 
 class TraceWriter:
@@ -72,43 +83,56 @@ class TraceWriter:
                 "max_command": limits.max_command,
                 "max_response": limits.max_response,
                 "extended": limits.extended,
+                "panel": header.has_panel,
             }
         )
 
-    def write(self, exchange: Exchange) -> None:
-        """Write one exchange; a `TrafficLog` takes this as its sink."""
-        record: dict[str, Any] = {
-            "command": exchange.command.hex(),
-            "response": None if exchange.response is None else exchange.response.hex(),
-            "masked": exchange.masked,
-            "milliseconds": round(exchange.milliseconds, 3),
-        }
-        if exchange.masked:
-            record |= {"lc": exchange.lc, "length": exchange.length}
-        self._line(record)
+    def write(self, item: Exchange | PanelReading) -> None:
+        """Write one record; a `TrafficLog` takes this as its sink."""
+        self._line(to_json(item))
 
     def _line(self, record: dict[str, Any]) -> None:
         self._stream.write(json.dumps(record) + "\n")
         self._stream.flush()
 
 
+def to_json(item: Exchange | PanelReading) -> dict[str, Any]:
+    """One record as its line of the trace holds it."""
+    if isinstance(item, PanelReading):
+        return {
+            "panel": None if item.report is None else item.report.hex(),
+            "milliseconds": round(item.milliseconds, 3),
+        }
+    record: dict[str, Any] = {
+        "command": item.command.hex(),
+        "response": None if item.response is None else item.response.hex(),
+        "masked": item.masked,
+        "milliseconds": round(item.milliseconds, 3),
+    }
+    if item.masked:
+        record |= {"lc": item.lc, "length": item.length}
+    return record
+
+
 def read_trace(lines: Iterable[str]) -> Trace:
     """Read what `TraceWriter` wrote: an open file will do. `TraceInvalid` for anything else."""
     header: TraceHeader | None = None
-    exchanges = []
+    records: list[Exchange | PanelReading] = []
     number = 0
     for number, line in enumerate(lines, 1):
         try:
             record = _load(line)
             if header is None:
                 header = _header(record)
+            elif "panel" in record:
+                records.append(_panel_reading(record))
             else:
-                exchanges.append(_exchange(record))
+                records.append(_exchange(record))
         except (ValueError, RecursionError) as error:
             raise TraceInvalid(str(error), line=number) from error
     if header is None:
         raise TraceInvalid("empty", line=number + 1)
-    return Trace(header, tuple(exchanges))
+    return Trace(header, tuple(records))
 
 
 def _load(line: str) -> dict[str, Any]:
@@ -146,7 +170,14 @@ def _header(record: dict[str, Any]) -> TraceHeader:
             _number(record, "max_response"),
             _flag(record, "extended"),
         ),
+        _flag(record, "panel"),
     )
+
+
+def _panel_reading(record: dict[str, Any]) -> PanelReading:
+    _only(record, _PANEL_KEYS)
+    report = None if record["panel"] is None else _octets(record, "panel")
+    return PanelReading(report, _duration(record))
 
 
 def _exchange(record: dict[str, Any]) -> Exchange:
@@ -154,15 +185,18 @@ def _exchange(record: dict[str, Any]) -> Exchange:
     _only(record, _MASKED_KEYS if masked else _PLAIN_KEYS)
     command = _octets(record, "command")
     response = None if record["response"] is None else _octets(record, "response")
+    milliseconds = _duration(record)
+    if not masked:
+        return Exchange(command, response, milliseconds, len(command))
+    lc = None if record["lc"] is None else _number(record, "lc")
+    return Exchange(command, response, milliseconds, _number(record, "length"), lc, masked=True)
+
+
+def _duration(record: dict[str, Any]) -> float:
     milliseconds = record["milliseconds"]
     if type(milliseconds) not in (int, float) or not isfinite(milliseconds) or milliseconds < 0:
         raise ValueError("milliseconds is no duration")
-    if not masked:
-        return Exchange(command, response, float(milliseconds), len(command))
-    lc = None if record["lc"] is None else _number(record, "lc")
-    return Exchange(
-        command, response, float(milliseconds), _number(record, "length"), lc, masked=True
-    )
+    return float(milliseconds)
 
 
 def _only(record: dict[str, Any], keys: set[str]) -> None:

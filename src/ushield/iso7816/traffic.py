@@ -17,7 +17,7 @@ from ushield.iso7816.masking import SECRET_INSTRUCTIONS
 from ushield.iso7816.status import describe
 from ushield.transport.connection import ApduLimits, CardConnection, DeviceInfo
 
-__all__ = ["Exchange", "RecordingConnection", "TrafficLog"]
+__all__ = ["Exchange", "PanelReading", "RecordingConnection", "TrafficLog"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,18 @@ class Exchange:
         return f"{sent} -> {received}, {self.milliseconds:.1f} ms"
 
 
+@dataclass(frozen=True, slots=True)
+class PanelReading:
+    """One wait for the panel: the report that came, or ``None`` if none did."""
+
+    report: bytes | None
+    milliseconds: float
+
+    def __str__(self) -> str:
+        what = "nothing" if self.report is None else self.report.hex(" ").upper()
+        return f"panel: {what}, {self.milliseconds:.1f} ms"
+
+
 def _must_mask(command: bytes) -> bool:
     """Whether a body may hold a secret: by its instruction, or because nobody can tell."""
     if len(command) > 4 and command[1] in SECRET_INSTRUCTIONS:
@@ -112,19 +124,23 @@ def _status_only(response: bytes | None) -> bytes | None:
 
 
 class TrafficLog:
-    """Where a connection's traffic goes: ``sink`` is called with each `Exchange`, in order.
+    """Where a connection's traffic goes: ``sink`` is called with each record, in order.
 
     A list's ``append`` is a sink, and so is `TraceWriter.write`.
     """
 
     __slots__ = ("_sink",)
 
-    def __init__(self, sink: Callable[[Exchange], object]) -> None:
+    def __init__(self, sink: Callable[[Exchange | PanelReading], object]) -> None:
         self._sink = sink
 
     def record(self, command: bytes, response: bytes | None, milliseconds: float) -> None:
         """Mask, then hand on."""
         self._sink(Exchange.of(command, response, milliseconds))
+
+    def record_panel(self, report: bytes | None, milliseconds: float) -> None:
+        """Hand on what a wait for the panel brought; there are no secrets in a report."""
+        self._sink(PanelReading(report, milliseconds))
 
 
 class RecordingConnection:
@@ -171,8 +187,11 @@ class RecordingConnection:
         return response
 
     def read_panel(self, timeout: float) -> bytes | None:
-        """The panel's next report; panel events are no traffic of the card's."""
-        return self._connection.read_panel(timeout)
+        """Wait for the panel's next report, and record what came."""
+        start = perf_counter()
+        report = self._connection.read_panel(timeout)
+        self._log.record_panel(report, (perf_counter() - start) * 1000)
+        return report
 
     def reset(self) -> bytes:
         """Power the card off and on."""
