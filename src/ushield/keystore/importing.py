@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from ushield.drivers.base import KeyInfo
 
-__all__ = ["import_bundle", "issuers"]
+__all__ = ["MAX_LABEL", "import_bundle", "issuers"]
+
+MAX_LABEL = 64
+"""What an authority's name is cut to for its label, in bytes of UTF-8."""
 
 
 def issuers(
@@ -60,7 +63,7 @@ def import_bundle(
             if der in present:
                 slots.append(present[der].slot)
                 continue
-            written.append(driver.write_certificate(der, _common_name(authority), is_ca=True))
+            written.append(driver.write_certificate(der, _label(authority), is_ca=True))
             slots.append(written[-1])
         if leaf is not None:
             der = _der(leaf[0])
@@ -115,8 +118,10 @@ def _der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.DER)
 
 
-def _common_name(certificate: x509.Certificate) -> str:
+def _label(certificate: x509.Certificate) -> str:
     from cryptography.x509.oid import NameOID
 
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else certificate.subject.rfc4514_string()
+    name = str(names[0].value) if names else certificate.subject.rfc4514_string()
+    printable = "".join(character for character in name if character.isprintable())
+    return printable.encode()[:MAX_LABEL].decode(errors="ignore")
