@@ -30,7 +30,9 @@ def open_connection(invocation: Invocation) -> Iterator[CardConnection]:
             from ushield.iso7816.trace import TraceHeader
             from ushield.iso7816.traffic import RecordingConnection, TrafficLog
 
-            invocation.trace.begin(TraceHeader(connection.atr, connection.limits))
+            invocation.trace.begin(
+                TraceHeader(connection.atr, connection.limits, connection.has_panel)
+            )
             yield RecordingConnection(connection, TrafficLog(invocation.trace.write))
 
 

@@ -86,11 +86,13 @@ class Confirmer:
         Ctrl-C takes it off the token's screen and raises `HostCancelled`.
         """
         try:
+            pages = "1 page" if pending.pages == 1 else f"{pending.pages} pages"
             if self.virtual is None:
-                self.output.say("Check the token's screen, page to its end, and press OK on it.")
+                self.output.say(f"Read the {pages} on the token's screen, then press OK there.")
             elif self.press is None:
                 self._show(pending, self.virtual)
             else:
+                self.output.say(f"Shown on the virtual token: {pages}. Pressing: {self.press}.")
                 press_keys(self.virtual.panel, self.press)
             return pending.result(self.timeout)
         except KeyboardInterrupt:

@@ -30,17 +30,18 @@ def command(invocation: Invocation, commands: tuple[str, ...], no_driver: bool) 
     the standard input, a line each: those that carry a PIN come in no other way, and their bodies
     are not shown.
 
-    Example: ushield apdu "00 A4 04 00 08 F0 55 53 48 49 45 4C 44"
+    Example: ushield apdu "00 A4 04 00 08 F0 55 53 48 49 45 4C 44 00"
     """
     from ushield.drivers.registry import driver_for
-    from ushield.iso7816.traffic import RecordingConnection, TrafficLog
+    from ushield.iso7816.traffic import Exchange, PanelReading, RecordingConnection, TrafficLog
 
     apdus = list(_read(commands))
     exchanges: list[Exchange] = []
 
-    def note(exchange: Exchange) -> None:
-        exchanges.append(exchange)
-        invocation.output.say(str(exchange))
+    def note(record: Exchange | PanelReading) -> None:
+        if isinstance(record, Exchange):
+            exchanges.append(record)
+            invocation.output.say(str(record))
 
     with open_connection(invocation) as connection:
         atr = connection.atr

@@ -56,14 +56,10 @@ def command(invocation: Invocation) -> None:
 
 def _holders() -> dict[str, Holder]:
     """Which USB devices other programs have open, by SPEC."""
-    from ushield.transport.usb.backend import usb_backend
-    from ushield.transport.usb.discovery import find_readers
     from ushield.transport.usb.holder import find_device_holder
+    from ushield.transport.usb.scheme import SCHEME
 
-    held = {
-        reader.info.spec: find_device_holder(reader.device)
-        for reader in find_readers(usb_backend())
-    }
+    held = {reader.info.spec: find_device_holder(reader.device) for reader in SCHEME.readers()}
     return {
         spec: holder
         for spec, holder in held.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import click
 
@@ -71,23 +70,14 @@ def show(invocation: Invocation, file: str) -> None:
 
     Example: ushield trace show pin.trace
     """
-    from ushield.iso7816.trace import read_trace
+    from ushield.iso7816.trace import read_trace, to_json
 
     try:
         with open(file, encoding="utf-8", errors="replace") as stream:
             trace = read_trace(stream)
     except OSError as error:
         raise FileFailed(f"{file}: {reason_of(error)}") from error
-    exchanges: list[dict[str, Any]] = [
-        {
-            "command": exchange.command.hex(),
-            "masked": exchange.masked,
-            "response": None if exchange.response is None else exchange.response.hex(),
-            "milliseconds": exchange.milliseconds,
-        }
-        for exchange in trace.exchanges
-    ]
     invocation.output.result(
-        {"atr": trace.header.atr.hex(), "exchanges": exchanges},
-        "\n".join([f"ATR {trace.header.atr.hex(' ').upper()}", *map(str, trace.exchanges)]),
+        {"atr": trace.header.atr.hex(), "records": [to_json(item) for item in trace.records]},
+        "\n".join([f"ATR {trace.header.atr.hex(' ').upper()}", *map(str, trace.records)]),
     )

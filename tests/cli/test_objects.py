@@ -1,0 +1,191 @@
+"""``ushield info``, ``key``, ``cert`` and ``vouchers``: what is on a token, how it got there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from tests.cli.conftest import PAYMENT, Enrolled, run, told
+from ushield.cli.demo_bank import DemoBank
+
+
+def test_info_tells_the_token_without_a_pin(enrolled: Enrolled) -> None:
+    facts = told(enrolled.run("info", "--json"))
+    assert facts["model"].endswith("(virtual)")
+    assert "display-signing" in facts["capabilities"]
+    assert facts["pin"]["user"]["tries_left"] == 6
+    (leaf, authority) = sorted(
+        facts["certificates"], key=lambda one: str(one["category"]), reverse=True
+    )
+    assert (leaf["category"], leaf["findings"]) == ("user", [])
+    assert authority["category"] == "authority"
+    text = enrolled.run("info").stdout
+    assert facts["serial"] in text
+    assert "no hardware guards its keys" in text
+    assert "in order" in text
+
+
+def test_a_made_key_is_listed(enrolled: Enrolled) -> None:
+    pin = enrolled.secret(enrolled.pin)
+    made = enrolled.run(
+        "--json", "key", "generate", "--algorithm", "p384", "--usage", "authentication",
+        "--label", "login", "--pin-file", pin,
+    )  # fmt: skip
+    assert made.exit_code == 0, made.stderr
+    keys = told(enrolled.run("--json", "key", "list"))["keys"]
+    assert told(made) in keys
+    assert {(key["label"], key["algorithm"], key["usage"]) for key in keys} == {
+        ("signing", "p256", "display"),
+        ("login", "p384", "authentication"),
+    }
+    assert "login" in enrolled.run("key", "list").stdout
+
+
+def test_an_empty_token_has_nothing_to_list(tmp_path: Path) -> None:
+    path = str(tmp_path / "new.token")
+    run("virtual", "create", path)
+    spec = ["--token", f"virtual:{path}"]
+    assert "No keys" in run(*spec, "key", "list").stdout
+    assert "No certificates" in run(*spec, "cert", "list").stdout
+    assert "No certificates" in run(*spec, "cert", "health").stdout
+
+
+def test_a_requested_certificate_is_imported_and_signs(enrolled: Enrolled) -> None:
+    pin = enrolled.secret(enrolled.pin)
+    bank = DemoBank()
+    enrolled.run("key", "generate", "--algorithm", "p256", "--label", "second", "--pin-file", pin)
+    csr, issued = enrolled.folder / "second.csr", enrolled.folder / "second.pem"
+    asked = enrolled.run(
+        "--json", "cert", "request", "--key", "second", "--subject", "CN=王五,C=CN",
+        "-o", str(csr), "--pin-file", pin, "--virtual-press", "ok",
+    )  # fmt: skip
+    assert asked.exit_code == 0, asked.stderr
+    request = x509.load_pem_x509_csr(csr.read_bytes())
+    assert request.is_signature_valid
+    assert told(asked)["subject"] == request.subject.rfc4514_string() == "CN=王五,C=CN"
+    issued.write_bytes(bank.issue(request.public_bytes(Encoding.DER)))
+    imported = enrolled.run("--json", "cert", "import", str(issued), "--pin-file", pin)
+    assert imported.exit_code == 0, imported.stderr
+    assert [one["label"] for one in told(imported)["certificates"]] == ["second"]
+
+    # The token has the CA of the first bank, which has the same name and another key.
+    health = ["--json", "cert", "health", "--label", "second"]
+    (found,) = told(enrolled.run(*health))["certificates"]
+    assert [finding["kind"] for finding in found["findings"]] == ["chain-broken"]
+    ca = enrolled.folder / "second-ca.pem"
+    ca.write_bytes(bank.ca_pem)
+    (found,) = told(enrolled.run(*health, "--ca", str(ca)))["certificates"]
+    assert found["findings"] == []
+
+    out = str(enrolled.folder / "second.p7s")
+    sign = ["sign", enrolled.payment(), "-o", out, "--pin-file", pin, "--virtual-press", "ok"]
+    ambiguous = enrolled.run(*sign)
+    assert ambiguous.exit_code == 50
+    assert enrolled.run(*sign, "--key", "second").exit_code == 0
+    assert run("verify", out, "--ca", str(ca)).exit_code == 0
+    assert run("verify", out, "--ca", str(enrolled.ca)).exit_code == 41
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        (["--virtual-press", "cancel"], 30),
+        (["--virtual-press", "none", "--timeout", "0.3"], 31),
+        ([], 2),
+    ],
+    ids=str,
+)
+def test_a_request_that_is_not_confirmed_is_not_written(
+    enrolled: Enrolled, more: list[str], code: int
+) -> None:
+    before = set(os.listdir(enrolled.folder))
+    pin = enrolled.secret(enrolled.pin)
+    out = str(enrolled.folder / "new.csr")
+    request = ["cert", "request", "--key", "signing", "--subject", "CN=李四", "-o", out]
+    assert enrolled.run(*request, "--pin-file", pin, *more).exit_code == code
+    assert set(os.listdir(enrolled.folder)) - before == {os.path.basename(pin)}
+
+
+def test_a_subject_that_is_no_name_is_refused(enrolled: Enrolled) -> None:
+    request = ["cert", "request", "--key", "signing", "--subject", "李四", "-o", "x"]
+    result = enrolled.run(
+        *request, "--virtual-press", "ok", "--pin-file", enrolled.secret(enrolled.pin)
+    )
+    assert result.exit_code == 50
+    assert "CN=" in result.stderr
+
+
+def test_a_certificate_is_exported_with_its_chain(enrolled: Enrolled) -> None:
+    leaf = (enrolled.folder / "token.pem").read_text()
+    assert enrolled.run("cert", "export", "--label", "signing").stdout == leaf
+    out = enrolled.folder / "chain.pem"
+    export = ["cert", "export", "--label", "signing", "--chain", "-o", str(out)]
+    assert enrolled.run(*export).exit_code == 0
+    assert out.read_text() == leaf + enrolled.ca.read_text()
+    assert enrolled.run(*export).exit_code == 2
+    assert enrolled.run(*export, "--force").exit_code == 0
+
+
+def test_a_certificate_is_named_by_its_id(enrolled: Enrolled) -> None:
+    (key,) = told(enrolled.run("key", "list", "--json"))["keys"]
+    exported = enrolled.run("cert", "export", "--id", key["id"], "--json")
+    assert told(exported)["label"] == "signing"
+    assert enrolled.run("cert", "export", "--id", "zz").exit_code == 2
+    assert enrolled.run("cert", "export", "--id", "00").exit_code == 50
+    assert enrolled.run("cert", "export").exit_code == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
+def test_what_is_no_certificate_is_not_stored(enrolled: Enrolled, content: bytes) -> None:
+    path = enrolled.folder / "bad.pem"
+    path.write_bytes(content)
+    result = enrolled.run("cert", "import", str(path), "--pin-file", enrolled.secret(enrolled.pin))
+    assert result.exit_code == 50
+    assert len(told(enrolled.run("--json", "cert", "list"))["certificates"]) == 2
+
+
+def test_a_certificate_whose_key_is_elsewhere_is_not_stored(
+    enrolled: Enrolled, tmp_path: Path
+) -> None:
+    result = run("demo", "--key", "p256", "--out", str(tmp_path / "other"))
+    assert result.exit_code == 0
+    foreign = str(tmp_path / "other" / "token.pem")
+    result = enrolled.run(
+        "--json", "cert", "import", foreign, "--pin-file", enrolled.secret(enrolled.pin)
+    )
+    assert result.exit_code == 50
+    assert told(result)["error"]["code"] == "certificate-key-missing"
+
+
+def test_a_deleted_certificate_leaves_its_key(enrolled: Enrolled) -> None:
+    delete = ["cert", "delete", "--label", "signing"]
+    delete += ["--pin-file", enrolled.secret(enrolled.pin)]
+    assert enrolled.run(*delete).exit_code == 0
+    assert enrolled.run(*delete).exit_code == 50
+    assert len(told(enrolled.run("--json", "key", "list"))["keys"]) == 1
+    assert len(told(enrolled.run("--json", "cert", "list"))["certificates"]) == 1
+
+
+def test_the_tokens_own_log_tells_what_it_signed_newest_first(enrolled: Enrolled) -> None:
+    pin = enrolled.secret(enrolled.pin)
+    out = str(enrolled.folder / "second.p7s")
+    payment = enrolled.payment(amount="7.00")
+    sign = ["sign", payment, "-o", out, "--pin-file", pin, "--virtual-press", "ok"]
+    assert enrolled.run(*sign).exit_code == 0
+    result = enrolled.run("--json", "vouchers", "--pin-file", pin)
+    assert result.exit_code == 0, result.stderr
+    second, first = told(result)["vouchers"]
+    assert (second["counter"], first["counter"]) == (2, 1)
+    assert second["transaction"] == PAYMENT | {"amount": "7.00"}
+    assert first["transaction"]["amount"] == "1234.56"
+    assert "7.00 CNY" in enrolled.run("vouchers", "--pin-file", pin).stdout
+
+
+def test_the_log_wants_the_pin(enrolled: Enrolled) -> None:
+    assert enrolled.run("vouchers").exit_code == 2
+    wrong = enrolled.secret("97531086")
+    assert enrolled.run("vouchers", "--pin-file", wrong).exit_code == 20

@@ -1,0 +1,135 @@
+"""``ushield verify``: exit code 0 only for a signature that holds, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Enrolled, run, told
+from ushield.cli.demo_bank import DemoBank
+
+
+def test_a_signature_that_holds_is_told_in_words(enrolled: Enrolled) -> None:
+    result = run("verify", str(enrolled.signature), "--ca", str(enrolled.ca))
+    assert result.exit_code == 0
+    for text in ("张三", "6222021001098765432", "1,234.56 CNY", "CN=李四", "(virtual)"):
+        assert text in result.stdout
+
+
+def test_a_signature_that_holds_is_told_to_programs(enrolled: Enrolled) -> None:
+    result = run("verify", str(enrolled.signature), "--ca", str(enrolled.ca), "--json")
+    facts = told(result)
+    assert facts["transaction"]["amount"] == "1234.56"
+    assert facts["shown"]["收款人"] == "张三"
+    assert facts["virtual"] is True
+    assert facts["counter"] == 1
+    assert len(facts["path"]) == 2
+
+
+def test_another_banks_ca_does_not_trust_it(enrolled: Enrolled, tmp_path: Path) -> None:
+    other = tmp_path / "other.pem"
+    other.write_bytes(DemoBank().ca_pem)
+    result = run("--json", "verify", str(enrolled.signature), "--ca", str(other))
+    assert result.exit_code == 41
+    assert told(result)["error"]["facts"] == {"reason": "issuer-unknown"}
+
+
+@pytest.mark.parametrize(
+    ("at", "code"),
+    [
+        ("2001-01-01", 41),
+        ("2101-01-01T00:00:00+08:00", 41),
+        ("yesterday", 2),
+    ],
+)
+def test_the_time_at_which_it_has_to_hold_can_be_named(
+    enrolled: Enrolled, at: str, code: int
+) -> None:
+    result = run("verify", str(enrolled.signature), "--ca", str(enrolled.ca), "--at", at)
+    assert result.exit_code == code
+
+
+@pytest.mark.parametrize("content", [b"", b"not a certificate", b"-----BEGIN CERTIFICATE-----\n"])
+def test_a_ca_file_without_a_ca_is_invalid_input(
+    enrolled: Enrolled, tmp_path: Path, content: bytes
+) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(content)
+    assert run("verify", str(enrolled.signature), "--ca", str(ca)).exit_code == 50
+
+
+@pytest.mark.parametrize("content", [b"", b"\x30", b"\x30\x80\x00\x00", b"garbage" * 1000])
+def test_what_is_no_signature_is_not_valid(
+    enrolled: Enrolled, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "payment.p7s"
+    path.write_bytes(content)
+    assert run("verify", str(path), "--ca", str(enrolled.ca)).exit_code == 40
+
+
+def test_a_file_that_is_too_long_is_invalid_input(enrolled: Enrolled, tmp_path: Path) -> None:
+    path = tmp_path / "huge"
+    path.write_bytes(bytes(1 << 21))
+    assert run("verify", str(path), "--ca", str(enrolled.ca)).exit_code == 50
+
+
+def test_no_byte_of_a_signature_can_be_changed(enrolled: Enrolled, tmp_path: Path) -> None:
+    whole = enrolled.signature.read_bytes()
+    changed = tmp_path / "changed.p7s"
+    refusals: dict[int, int] = {}
+    for place in range(len(whole)):
+        copy = bytearray(whole)
+        copy[place] ^= 1 << place % 8
+        changed.write_bytes(copy)
+        result = run("verify", str(changed), "--ca", str(enrolled.ca))
+        assert result.exit_code in (40, 41), f"byte {place}"
+        assert len(result.stderr.splitlines()) == 2, f"byte {place}"
+        assert isinstance(result.exception, SystemExit), f"byte {place}"
+        refusals[result.exit_code] = refusals.get(result.exit_code, 0) + 1
+    assert refusals[40]
+
+
+def demo(folder: Path, key: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "ushield.cli",
+            "--json",
+            "demo",
+            "--key",
+            key,
+            "--out",
+            folder,
+            *more,
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("key", ["rsa2048", "p256"])
+def test_openssl_accepts_what_the_demo_signed(tmp_path: Path, key: str) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl on this machine")
+    folder = tmp_path / "out"
+    result = demo(folder, key, "--virtual-press", "ok")
+    assert result.returncode == 0, result.stderr
+    facts: dict[str, Any] = json.loads(result.stdout)
+    extracted = tmp_path / "message"
+    command = [openssl, "cms", "-verify", "-inform", "DER", "-binary"]
+    command += ["-in", str(folder / "payment.p7s"), "-CAfile", str(folder / "bank-ca.pem")]
+    subprocess.run(
+        [*command, "-purpose", "any", "-out", extracted], capture_output=True, check=True
+    )
+    assert extracted.read_bytes() == (folder / "message.xml").read_bytes()
+    assert facts["transaction"]["payee"]["name"] == "张三"
