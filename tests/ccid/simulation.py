@@ -128,13 +128,11 @@ class SimulatedReader(Pipes):
         *,
         atr: bytes = ATR_T0,
         max_message_length: int = 271,
-        chains: bool = False,
     ) -> None:
         super().__init__()
         self.card = card
         self.atr = atr
         self.room = max_message_length - 10
-        self.chains = chains
         self.icc = 1
         self.powers: list[int] = []
         self.good_powers = {0, 1, 2, 3}
@@ -152,7 +150,9 @@ class SimulatedReader(Pipes):
         for multiplier in self.extensions:
             self.incoming.append(time_extension(slot, seq, multiplier, kind))
         self.extensions = []
-        self.incoming.extend(self.disturb(self.reply(kind, slot, seq, (first, second, third), data)))
+        self.incoming.extend(
+            self.disturb(self.reply(kind, slot, seq, (first, second, third), data))
+        )
 
     def control(self, step: Control) -> bytes | None:
         super().control(step)

@@ -126,9 +126,7 @@ def test_reserved_values_are_refused_where_they_are_used(interface: str, name: s
 
 
 @given(
-    st.lists(
-        st.tuples(*[st.none() | st.integers(0, 255)] * 3, st.integers(0, 15)), max_size=4
-    ),
+    st.lists(st.tuples(*[st.none() | st.integers(0, 255)] * 3, st.integers(0, 15)), max_size=4),
     st.binary(max_size=15),
 )
 def test_every_atr_is_taken_apart_as_it_was_built(

@@ -129,11 +129,12 @@ def test_a_card_aborts_a_chain_and_the_next_command_works() -> None:
     assert bytes.fromhex("00C000C0") not in card.seen
 
 
-def test_a_chain_aborted_into_silence_is_resynchronised() -> None:
+@pytest.mark.parametrize("answer", [None, frame(0x00, b"\x90\x00")], ids=["mute", "I-block"])
+def test_a_chain_aborted_without_the_right_to_send_is_resynchronised(answer: bytes | None) -> None:
     host, card = pair()
     card.requests = [(2, b"")]
     with pytest.raises(ChainAborted):
-        drive(host.transmit(bytes(100)), lambda b: None if b[1] == 0xE2 else card(b))
+        drive(host.transmit(bytes(100)), lambda b: answer if b[1] == 0xE2 else card(b))
     assert drive(host.transmit(COMMAND), card) == echo(COMMAND)
 
 
@@ -326,6 +327,19 @@ def test_garbage_ends_in_a_typed_error_and_never_runs_for_ever(
     supply = iter(answers)
     with pytest.raises(TransferFailed):
         drive(host.transmit(COMMAND), lambda _: next(supply, None))
+
+
+def test_a_card_that_loses_count_in_the_middle_of_its_response_is_asked_again() -> None:
+    host, card = pair()
+
+    def link(block: bytes) -> bytes | None:
+        real = card(block)
+        # The second block of the response is replaced by an R-block for a command long done.
+        return frame(0x90) if len(card.seen) == 3 else real
+
+    command = bytes(60)
+    assert drive(host.transmit(command), link) == echo(command)
+    assert card.executed == [command]
 
 
 def test_a_program_closed_half_way_resynchronises_before_the_next_command() -> None:

@@ -30,7 +30,7 @@ __all__ = ["HEADER", "Answer", "Channel", "Patience", "Quirks"]
 HEADER: Final = struct.Struct("<BIBBBBB")
 
 _BUFFER: Final = 65536
-_MAX_STALE: Final = 16
+_MAX_STALE: Final = 256
 _ATTEMPTS: Final = 3
 _USB_PACKET: Final = 64
 

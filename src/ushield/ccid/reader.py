@@ -86,19 +86,21 @@ class CcidReader:
 
     def open(self) -> Program[tuple[IccStatus, ...]]:
         """Find the reader ready, whatever it was left in; the state of each slot."""
-        for attempt in range(_OPEN_ATTEMPTS):
+        timeout, attempts = self._channel.quirks.recovery_timeout, _OPEN_ATTEMPTS
+        while True:
+            # What lies in the pipes is another program's; an abort is for commands of our own.
+            self._channel.in_flight = None
+            attempts -= 1
             try:
-                # Each attempt asks anew: an abort is for commands of our own.
-                self._channel.in_flight = None
-                yield from self._status(0, self._channel.quirks.recovery_timeout)
+                yield from self._status(0, timeout)
                 break
+            except (ProtocolViolation, TransferTimeout):
+                if not attempts:
+                    raise
             except EndpointHalted:
-                yield ClearHalt(self._channel.quirks.recovery_timeout)
-                failure = "the reader's endpoints stay halted"
-            except TransferTimeout:
-                failure = "the reader does not answer"
-            if attempt == _OPEN_ATTEMPTS - 1:
-                raise TransferTimeout(failure)
+                if not attempts:
+                    raise
+                yield ClearHalt(timeout)
         states: list[IccStatus] = []
         for slot in range(self.descriptor.slot_count):
             states += [(yield from self.slot_status(slot))]

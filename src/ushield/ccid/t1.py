@@ -198,7 +198,7 @@ class _Exchange:
                         return bytes(self._response)
                     block = r_block(host._receive_sequence)
                 elif received.is_r:
-                    block = self._take_ready(received, block)
+                    block = self._take_ready(received)
                 else:
                     block, multiplier = yield from self._take_request(received)
             except _Retry as retry:
@@ -244,7 +244,7 @@ class _Exchange:
         self._retries = self._repeats = 0
         return received.more
 
-    def _take_ready(self, received: Block, sent: Block) -> Block:
+    def _take_ready(self, received: Block) -> Block:
         host = self._host
         if self._receiving:
             # The card could not read our R-block: it names the block it waits for from us.
