@@ -95,6 +95,9 @@ def reported(path: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _translated(error, path) from error
+    except ValueError as error:
+        # Text that is no UTF-8 (SQLite's message about it included), or a code nobody wrote.
+        raise damaged(path, str(error)) from error
 
 
 class NvramReader:
@@ -125,7 +128,7 @@ class NvramReader:
         if tuple(sql for (sql,) in self._rows(tables)) != SCHEMA:
             raise damaged(self.path, "unknown tables")
         with reported(self.path):
-            _ = self.identity, self.counters(), *map(self.reference, PinReference)
+            _ = self.identity, self.keys(), self.counters(), *map(self.reference, PinReference)
         _ = self.profile
 
     @cached_property
