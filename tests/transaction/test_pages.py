@@ -43,14 +43,14 @@ def _content(pages: tuple[Page, ...]) -> list[str]:
 
 
 def _fields_as_drawn(pages: tuple[Page, ...], fields: tuple[Field, ...]) -> list[Field]:
-    """Read the fields off the pages as a person would: a marked line begins a label."""
+    """Read the fields off the pages as a person would: a mark begins a label, a colon ends it."""
     found: list[Field] = []
     label = value = ""
     for line in _content(pages):
         if line.startswith("◆"):
             if label:
                 found.append(Field(label, value))
-            label, value = line[1:], ""
+            label, _, value = line[1:].partition(":")
         else:
             value += line
     found.append(Field(label, value))
@@ -85,7 +85,7 @@ def test_no_line_is_wider_and_no_page_taller_than_the_screen(
 def test_a_label_is_never_the_last_line_of_a_page(transaction: Transaction, screen: Screen) -> None:
     for page in lay_out(_shown(transaction), screen):
         content = [line for line in page[:-1] if line]
-        assert not content[-1].startswith("◆")
+        assert not (content[-1].startswith("◆") and content[-1].endswith(":"))
 
 
 @given(transactions(DRAWABLE), st.integers(4, 12), st.integers(15, 40))
@@ -111,16 +111,16 @@ def test_an_amount_that_fits_on_no_page_is_refused() -> None:
 
 def test_a_screen_too_low_for_a_label_and_its_value_is_refused() -> None:
     with pytest.raises(DisplayRefused) as caught:
-        lay_out([Field("收款人", "张三")], Screen(lines=2))
+        lay_out([Field("收款人", "张三" * 4)], Screen(lines=2))
     assert caught.value.reason == "too-long"
 
 
 def test_a_login_on_the_default_screen() -> None:
     screen = Screen(banner=VIRTUAL_BANNER)
     assert lay_out(_shown(EXAMPLES[3]), screen) == (
-        ("◆业务", "登录", "", "虚拟 1/3 ↓"),
-        ("◆登录网站", "mybank.example.c", "om", "虚拟 2/3 ↑↓"),
-        ("◆用户", "李四", "", "虚拟 3/3 OK/C"),
+        ("◆业务:登录", "", "", "虚拟 1/3 ↓"),
+        ("◆登录网站:", "mybank.example.c", "om", "虚拟 2/3 ↑↓"),
+        ("◆用户:李四", "", "", "虚拟 3/3 OK/C"),
     )
 
 
@@ -131,7 +131,16 @@ def test_a_single_page_offers_ok_and_cancel_at_once() -> None:
 
 def test_full_width_characters_take_two_cells() -> None:
     (page,) = lay_out([Field("用户", "a" + "字" * 8)], Screen())
-    assert page[:3] == ("◆用户", "a" + "字" * 7, "字")
+    assert page[:3] == ("◆用户:", "a" + "字" * 7, "字")
+
+
+@pytest.mark.parametrize(
+    ("value", "lines"),
+    [("字" * 4 + "a", ("◆用户:" + "字" * 4 + "a", "")), ("字" * 5, ("◆用户:", "字" * 5))],
+)
+def test_a_value_stands_beside_its_label_if_both_fit(value: str, lines: tuple[str, str]) -> None:
+    (page,) = lay_out([Field("用户", value)], Screen())
+    assert page[:2] == lines
 
 
 @pytest.mark.parametrize(
@@ -163,8 +172,7 @@ def test_a_screen_with_ascii_only_refuses_chinese_and_draws_ascii() -> None:
     with pytest.raises(DisplayRefused, match=r"U\+4E1A"):
         lay_out(_shown(TRANSFER), screen)
     assert lay_out([Field("payee", "Zhang San"), Field("amount", "1.00 CNY")], screen) == (
-        ("#payee", "Zhang San", "", "1/2 v"),
-        ("#amount", "1.00 CNY", "", "2/2 OK/C"),
+        ("#payee:Zhang San", "#amount:1.00 CNY", "", "1/1 OK/C"),
     )
 
 
@@ -176,7 +184,7 @@ def test_a_text_cannot_look_like_a_label(field: Field) -> None:
 
 
 def test_more_pages_than_the_screen_shows_are_refused() -> None:
-    fields = [Field("用户", "李四")] * 5
+    fields = [Field("用户", "李四" * 4)] * 5
     assert len(lay_out(fields, Screen(max_pages=5))) == 5
     with pytest.raises(DisplayRefused) as caught:
         lay_out(fields, Screen(max_pages=4))

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ushield.shield.events import PanelKey
 from ushield.transaction.forms import FORMS, KIND_LABEL
-from ushield.transaction.pages import Page
+from ushield.transaction.pages import LABEL_END, Page
 from ushield.transaction.repertoire import Repertoire
 from ushield.virtual.panel import Panel
 from ushield.virtual.token import VirtualToken
@@ -67,8 +67,8 @@ def read_fields(pages: tuple[Page, ...], label_mark: str) -> dict[str, str]:
     for page in pages:
         for line in page[:-1]:
             if line.startswith(label_mark):
-                label = line.removeprefix(label_mark)
-                fields[label] = ""
+                label, _, value = line.removeprefix(label_mark).partition(LABEL_END)
+                fields[label] = value
             elif label is not None:
                 fields[label] += line
     return fields

@@ -15,11 +15,14 @@ from ushield.transaction.forms import WHOLE_LABELS
 from ushield.transaction.message import Field
 from ushield.transaction.repertoire import Repertoire
 
-__all__ = ["MOST_PAGES", "VIRTUAL_BANNER", "Page", "Screen", "lay_out", "pages_digest"]
+__all__ = ["LABEL_END", "MOST_PAGES", "VIRTUAL_BANNER", "Page", "Screen", "lay_out", "pages_digest"]
 
 MOST_PAGES = 99
 VIRTUAL_BANNER = "虚拟"
 """What a virtual token's status line begins with."""
+
+LABEL_END = ":"
+"""What ends a label; no label has one, so the first one on a label's line does."""
 
 Page = tuple[str, ...]
 """The lines of a screen from top to bottom; the last is the status line."""
@@ -69,7 +72,8 @@ class Screen:
 
 
 def lay_out(fields: Sequence[Field], screen: Screen) -> tuple[Page, ...]:
-    """The pages that show ``fields`` on ``screen``: each label on a line, its value below it.
+    """The pages that show ``fields`` on ``screen``: a label and its value on one line if they fit,
+    else the value below its label.
 
     A field that fits on a page is not split; a longer one runs on, but its label is never left
     alone at the foot of a page, and an amount is never split. The last line of each page says
@@ -120,7 +124,11 @@ def _draw(field: Field, screen: Screen) -> tuple[list[str], list[str]]:
             reason="glyph",
             character=mark,
         )
-    return _wrap(mark + field.label, screen), _wrap(field.value, screen)
+    label = f"{mark}{field.label}{LABEL_END}"
+    together = _wrap(label + field.value, screen)
+    if len(together) == 1:
+        return [], together
+    return _wrap(label, screen), _wrap(field.value, screen)
 
 
 def _wrap(text: str, screen: Screen) -> list[str]:
