@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import math
 from array import array
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -41,7 +40,7 @@ _AMBIGUOUS: Final = frozenset({errno.EIO, errno.EPROTO, errno.EILSEQ, errno.EPIP
 
 def _milliseconds(seconds: float) -> int:
     # 0 would mean to wait for ever.
-    return max(1, math.ceil(seconds * 1000))
+    return int(seconds * 1000) or 1
 
 
 class UsbLink:

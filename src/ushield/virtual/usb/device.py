@@ -49,16 +49,14 @@ class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
         self._on_detach: list[Callable[[], None]] = []
         self._last_out = self._last_in = b""
         self._timers: dict[object, threading.Timer] = {}
-        self._ccid = CcidInterface(max_message_length=max_message_length)
-        self._ccid.connect(
-            CcidSlot(
-                card,
-                self._answer,
-                max_message_length=max_message_length,
-                packet_size=PACKET_SIZE,
-                extension_interval=extension_interval,
-            )
+        self._slot = CcidSlot(
+            card,
+            self._answer,
+            max_message_length=max_message_length,
+            packet_size=PACKET_SIZE,
+            extension_interval=extension_interval,
         )
+        self._ccid = CcidInterface(self._slot, max_message_length=max_message_length)
         self._panel = PanelInterface()
         self.add(self._ccid)
         self.add(self._panel)
@@ -100,11 +98,15 @@ class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
         if not self._attached:
             urb.status = _GONE
             return urb
-        if urb.ep == self._bulk_out.number and urb.direction == OUT:
+        if urb.ep == self._bulk_out.number and urb.direction == OUT and not self._bulk_out.halted:
             fault = self.faults.next(Direction.OUT)
             if fault is not None:
                 return self._faulty_out(urb, respond, fault)
-            self._last_out = urb.buffer
+            # Every command comes this way; `usbip` would do the same in more calls.
+            message = self._last_out = urb.buffer
+            self._slot.receive(message)
+            urb.actual = len(message)
+            return urb
         answer: Urb | None = super().handle_urb(urb, respond)
         return answer
 
@@ -142,7 +144,7 @@ class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
 
     def _take(self, urb: Urb, *messages: bytes) -> Urb:
         for message in messages:
-            self._ccid.on_out(self._bulk_out, message)
+            self._slot.receive(message)
         urb.actual, urb.status = len(urb.buffer), 0
         return urb
 

@@ -55,9 +55,9 @@ class CcidInterface(Interface):  # type: ignore[misc]
     bulk_in = In(0x81, "bulk", mps=PACKET_SIZE)
     notices = In(0x82, "interrupt", mps=8, interval=16)
 
-    def __init__(self, *, max_message_length: int) -> None:
+    def __init__(self, slot: CcidSlot, *, max_message_length: int) -> None:
         super().__init__()
-        self.slot: CcidSlot | None = None
+        self._slot = slot
         self.descriptor = ClassDescriptor(
             max_slot_index=0,
             voltage_support=VoltageClass.V5 | VoltageClass.V3 | VoltageClass.V1_8,
@@ -68,32 +68,21 @@ class CcidInterface(Interface):  # type: ignore[misc]
         _forget_oldest(self.bulk_in, _MAX_UNREAD_FRAMES)
         _forget_oldest(self.notices, _MAX_UNREAD_REPORTS)
 
-    def connect(self, slot: CcidSlot) -> None:
-        """Put the slot behind the pipes."""
-        self.slot = slot
-
     def extra_descriptors(self) -> bytes:
         """The class descriptor."""
         return self.descriptor.encode()
 
-    def on_out(self, ep: Endpoint, data: bytes) -> None:
-        """A bulk OUT transfer has arrived."""
-        del ep
-        if self.slot is not None:
-            self.slot.receive(data)
-
     def on_control(self, setup: Setup, data: bytes = b"") -> bytes:
         """Class requests: ABORT; the lists of clocks and rates are empty (section 5.3)."""
         del data
-        if setup.bRequest != ClassRequest.ABORT or self.slot is None:
+        if setup.bRequest != ClassRequest.ABORT:
             raise Stall
-        self.slot.abort(setup.wValue & 0xFF, setup.wValue >> 8)
+        self._slot.abort(setup.wValue & 0xFF, setup.wValue >> 8)
         return b""
 
     def on_reset(self) -> None:
         """Bus reset or configuration: the card loses its power, and its presence is news."""
-        if self.slot is not None:
-            self.slot.reset()
+        self._slot.reset()
         self.notices.write(SlotChange((SlotState(present=True, changed=True),)).encode())
 
 

@@ -1,0 +1,313 @@
+"""A card on USB: its exchange, its lock, its ends. The device is the virtual one throughout."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import pytest
+
+from tests.transport.cards import ATR, OK, SLOW, EchoCard, connect, device, echo, long_answer
+from ushield.errors import (
+    ApduInvalid,
+    TokenBusy,
+    TokenRemoved,
+    TransferFailed,
+    TransferTimeout,
+    TransportError,
+)
+from ushield.transport.connection import CardConnection, DeviceInfo
+from ushield.transport.usb.connection import UsbConnection
+from ushield.virtual.usb import VirtualUsbDevice
+
+REPORT: Final = b"sixteen bytes ok"
+
+
+@pytest.fixture
+def card() -> EchoCard:
+    return EchoCard()
+
+
+@pytest.fixture
+def plugged(card: EchoCard) -> VirtualUsbDevice:
+    return device(card)
+
+
+@pytest.fixture
+def connection(card: EchoCard, plugged: VirtualUsbDevice) -> Iterator[UsbConnection]:
+    opened = connect(plugged)
+    yield opened
+    card.release.set()
+    opened.close()
+
+
+class Caller:
+    """A call in a thread of its own, and what came of it."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.result: object = None
+        self.error: TransportError | None = None
+        self._call = call
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.result = self._call()
+        except TransportError as error:
+            self.error = error
+
+    @property
+    def waits(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self) -> Caller:
+        self._thread.join(20)
+        assert not self.waits, "a thread is stuck"
+        return self
+
+
+def test_an_open_connection_tells_card_device_and_limits(connection: UsbConnection) -> None:
+    as_protocol: CardConnection = connection
+    assert as_protocol.atr == ATR
+    assert as_protocol.device == DeviceInfo("usb:0-1", vendor_id=0x1209, product_id=0x5348)
+    assert as_protocol.limits.extended
+    assert as_protocol.limits.max_command >= 4096
+    assert as_protocol.has_panel
+
+
+@pytest.mark.parametrize("length", [1, 15, 53, 54, 55, 117, 255, 256, 4096, 65535])
+def test_commands_of_any_length_go_there_and_back(connection: UsbConnection, length: int) -> None:
+    data = bytes(index & 0xFF for index in range(length))
+    assert connection.transmit(echo(data)) == data + OK
+
+
+@pytest.mark.parametrize("length", [100, 261, 262, 3000])
+def test_a_reader_with_small_messages_gets_and_gives_parts(card: EchoCard, length: int) -> None:
+    connection = connect(device(card, max_message_length=271))
+    data = bytes(index & 0xFF for index in range(length))
+    assert connection.transmit(echo(data)) == data + OK
+    assert connection.transmit(long_answer(length)) == data + OK
+    assert len(card.seen) == 2
+    connection.close()
+
+
+def test_what_is_no_command_is_refused_before_anything_is_sent(
+    connection: UsbConnection, card: EchoCard
+) -> None:
+    with pytest.raises(ApduInvalid):
+        connection.transmit(b"\x00\x88\x00")
+    assert card.seen == []
+
+
+def test_each_thread_gets_the_answers_to_its_own_commands(connection: UsbConnection) -> None:
+    def talk(name: int) -> list[int]:
+        wrong = []
+        for number in range(100):
+            data = bytes([name, number]) * 8
+            if connection.transmit(echo(data)) != data + OK:
+                wrong.append(number)
+        return wrong
+
+    callers = [Caller(lambda name=name: talk(name)) for name in range(4)]  # type: ignore[misc]
+    assert [caller.join().result for caller in callers] == [[], [], [], []]
+
+
+def test_commands_held_together_are_not_interrupted(
+    connection: UsbConnection, card: EchoCard
+) -> None:
+    with connection.hold(), connection.hold():
+        connection.transmit(echo(b"first"))
+        other = Caller(lambda: connection.transmit(echo(b"other")))
+        connection.transmit(echo(b"second"))
+        assert other.waits
+    assert other.join().result == b"other" + OK
+    assert card.seen == [echo(b"first"), echo(b"second"), echo(b"other")]
+
+
+def test_waiting_for_another_thread_ends_with_the_commands_time(
+    connection: UsbConnection, card: EchoCard
+) -> None:
+    with connection.hold():
+        other = Caller(lambda: connection.transmit(echo(b"other"), timeout=0.05)).join()
+    assert isinstance(other.error, TokenBusy)
+    assert other.error.pid == os.getpid()
+    assert card.seen == []
+
+
+def test_a_slow_command_is_waited_for(connection: UsbConnection, card: EchoCard) -> None:
+    caller = Caller(lambda: connection.transmit(echo(b"key", ins=SLOW), timeout=20))
+    assert card.entered.wait(5)
+    card.release.set()
+    assert caller.join().result == b"key" + OK
+
+
+def test_time_extensions_do_not_stretch_the_callers_time(
+    connection: UsbConnection, card: EchoCard
+) -> None:
+    with pytest.raises(TransferTimeout):
+        connection.transmit(echo(b"key", ins=SLOW), timeout=0.1)
+    following = Caller(lambda: connection.transmit(echo(b"next"), timeout=20))
+    card.release.set()
+    assert following.join().result == b"next" + OK
+
+
+def test_a_reset_powers_the_card_anew(connection: UsbConnection, card: EchoCard) -> None:
+    assert connection.reset() == ATR
+    assert card.power_ups == 2
+    assert connection.transmit(echo(b"x")) == b"x" + OK
+
+
+def test_panel_events_are_read_while_commands_go_on(
+    connection: UsbConnection, plugged: VirtualUsbDevice
+) -> None:
+    reader = Caller(lambda: connection.read_panel(20))
+    for number in range(30):
+        data = bytes([number])
+        assert connection.transmit(echo(data)) == data + OK
+    assert reader.waits
+    plugged.report(REPORT)
+    assert reader.join().result == REPORT
+
+
+def test_panel_events_are_read_while_a_slow_command_runs(
+    connection: UsbConnection, plugged: VirtualUsbDevice, card: EchoCard
+) -> None:
+    caller = Caller(lambda: connection.transmit(echo(b"key", ins=SLOW), timeout=20))
+    assert card.entered.wait(5)
+    plugged.report(REPORT)
+    assert connection.read_panel(5) == REPORT
+    card.release.set()
+    assert caller.join().result == b"key" + OK
+
+
+@pytest.mark.parametrize("timeout", [0, 0.02, 0.3])
+def test_no_panel_event_is_no_error(connection: UsbConnection, timeout: float) -> None:
+    assert connection.read_panel(timeout) is None
+
+
+def test_several_threads_may_wait_for_the_panel(
+    connection: UsbConnection, plugged: VirtualUsbDevice
+) -> None:
+    readers = [Caller(lambda: connection.read_panel(1)) for _ in range(3)]
+    plugged.report(REPORT)
+    assert sorted(str(reader.join().result) for reader in readers) == sorted(
+        ["None", "None", str(REPORT)]
+    )
+
+
+def test_a_halted_panel_is_an_error_once(
+    connection: UsbConnection, plugged: VirtualUsbDevice
+) -> None:
+    panel = plugged.interfaces[1]
+    panel.reports.stall()
+    with pytest.raises(TransferFailed):
+        connection.read_panel(1)
+    plugged.report(REPORT)
+    assert connection.read_panel(5) == REPORT
+
+
+class NoPanel(VirtualUsbDevice):
+    """The same token with its second interface left out of the descriptors."""
+
+    def config_bytes(self) -> bytes:
+        whole = bytearray(super().config_bytes()[: -(9 + 7)])
+        whole[2:4] = len(whole).to_bytes(2, "little")
+        whole[4] = 1
+        return bytes(whole)
+
+
+def test_a_reader_without_a_panel_has_no_events(card: EchoCard) -> None:
+    plugged = NoPanel(card, vendor_id=1, product_id=2, manufacturer="", product="", serial="")
+    connection = connect(plugged)
+    assert not connection.has_panel
+    assert connection.transmit(echo(b"x")) == b"x" + OK
+    assert connection.read_panel(0.01) is None
+    reader = Caller(lambda: connection.read_panel(20))
+    connection.close()
+    assert isinstance(reader.join().error, TransferFailed)
+
+
+def test_pulling_the_token_ends_whatever_waits_for_it(
+    connection: UsbConnection, plugged: VirtualUsbDevice, card: EchoCard
+) -> None:
+    command = Caller(lambda: connection.transmit(echo(b"key", ins=SLOW), timeout=30))
+    panel = Caller(lambda: connection.read_panel(30))
+    assert card.entered.wait(5)
+    plugged.detach()
+    assert isinstance(command.join().error, TokenRemoved)
+    assert isinstance(panel.join().error, TokenRemoved)
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: connection.transmit(echo(b"x")),
+        lambda: connection.read_panel(1),
+        connection.reset,
+    )
+    for use in uses:
+        with pytest.raises(TokenRemoved):
+            use()
+    connection.close()
+    connection.close()
+
+
+def test_a_token_put_in_again_is_opened_again(
+    connection: UsbConnection, plugged: VirtualUsbDevice
+) -> None:
+    plugged.detach()
+    plugged.attach()
+    with pytest.raises(TokenRemoved):
+        connection.transmit(echo(b"x"))
+    again = connect(plugged)
+    assert again.transmit(echo(b"x")) == b"x" + OK
+    again.close()
+
+
+def test_closing_powers_the_card_off_and_frees_the_device(
+    plugged: VirtualUsbDevice, card: EchoCard
+) -> None:
+    for _ in range(3):
+        connection = connect(plugged)
+        assert card.powered
+        connection.close()
+        connection.close()
+        assert not card.powered
+
+
+def test_a_closed_connection_says_so(connection: UsbConnection) -> None:
+    connection.close()
+    uses: tuple[Callable[[], object], ...] = (
+        lambda: connection.transmit(echo(b"x")),
+        lambda: connection.read_panel(1),
+        connection.reset,
+    )
+    for use in uses:
+        with pytest.raises(TransferFailed, match="closed"):
+            use()
+
+
+def test_closing_ends_what_other_threads_wait_for(
+    connection: UsbConnection, card: EchoCard
+) -> None:
+    command = Caller(lambda: connection.transmit(echo(b"key", ins=SLOW), timeout=30))
+    panel = Caller(lambda: connection.read_panel(30))
+    assert card.entered.wait(5)
+    closer = Caller(connection.close).join()
+    assert closer.error is None
+    assert isinstance(command.join().error, TransferFailed)
+    assert isinstance(panel.join().error, TransferFailed)
+    card.release.set()
+
+
+def test_what_an_earlier_program_left_unread_answers_nothing_of_ours(
+    plugged: VirtualUsbDevice,
+) -> None:
+    first = connect(plugged)
+    # Its process dies here: nothing is closed properly, and answers lie in the device.
+    link = first._link
+    for number in range(5):
+        link._device.write(1, b"\x65\x00\x00\x00\x00\x00" + bytes([number]) + bytes(3), 1000)
+    link.close()
+    second = connect(plugged)
+    assert second.transmit(echo(b"mine")) == b"mine" + OK
+    second.close()
