@@ -199,10 +199,12 @@ class Channel:
                 frame = yield Receive(self.within(wait, deadline), self.buffer)
                 # Only this one message counts here; what else comes is the wreckage to clear.
                 if len(frame) == HEADER_LENGTH:
-                    its_kind, _, its_slot, its_seq, status, _, _ = HEADER.unpack(frame)
+                    its_kind, _, its_slot, its_seq, status, error, _ = HEADER.unpack(frame)
                     ended = status & 0xC0 != CommandStatus.TIME_EXTENSION
                     if (its_kind, its_slot, its_seq) == (0x81, slot, seq) and ended:
-                        return True
+                        # A reader that refuses a field got a damaged message: its abort still
+                        # waits for the bulk half, and would fail every command until then.
+                        return not (status & CommandStatus.FAILED and 0 < error < 0x80)
         except TransferTimeout:
             pass
         except EndpointHalted:
