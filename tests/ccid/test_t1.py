@@ -236,6 +236,19 @@ def test_one_wrong_block_is_asked_for_again(answer: bytes) -> None:
     assert card.seen[1][1] in {0x81, 0x82}
 
 
+def test_an_r_block_without_an_answer_is_repeated_as_it_was() -> None:
+    # Clause 11.6.3.2, rule 7.2.
+    host, card = pair()
+    sent: list[int] = []
+
+    def link(block: bytes) -> bytes | None:
+        sent.append(block[1])
+        return None if len(sent) == 2 else card(block)
+
+    assert drive(host.transmit(bytes(31)), link) == echo(bytes(31))
+    assert sent == [0x00, 0x90, 0x90]
+
+
 def faulty(card: CardT1, faults: Iterator[str]) -> Link:
     """Each exchange suffers the next fault on its way: both ways may lose or corrupt a block."""
     previous: bytes | None = None
