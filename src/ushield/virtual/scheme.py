@@ -93,7 +93,7 @@ class _OwnedConnection:
     def has_panel(self) -> bool:
         return self._connection.has_panel
 
-    def hold(self) -> AbstractContextManager[None]:
+    def hold(self) -> AbstractContextManager[object]:
         return self._connection.hold()
 
     def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
