@@ -9,12 +9,36 @@ from ushield.errors import CertificateInvalid
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["MAX_BUNDLE", "authority_problem", "is_issued_by", "public_key_der", "read_bundle"]
+__all__ = [
+    "MAX_BUNDLE",
+    "authority_problem",
+    "is_issued_by",
+    "public_key_der",
+    "read_bundle",
+    "read_certificate",
+    "read_extensions",
+]
 
 MAX_BUNDLE = 1 << 20
 """Longest bundle, in bytes."""
 
 _PEM = b"-----BEGIN "
+
+
+def read_certificate(der: bytes) -> x509.Certificate:
+    """One certificate in DER; `CertificateInvalid` if it, or a name in it, cannot be read."""
+    from cryptography import x509
+
+    try:
+        return _with_names(x509.load_der_x509_certificate(der))
+    except (ValueError, x509.InvalidVersion) as error:
+        raise CertificateInvalid(f"not a certificate in DER: {error}") from error
+
+
+def _with_names(certificate: x509.Certificate) -> x509.Certificate:
+    # They are read on demand, and would fail later, where nobody expects it.
+    _ = certificate.subject, certificate.issuer
+    return certificate
 
 
 def read_bundle(data: bytes) -> tuple[x509.Certificate, ...]:
@@ -27,19 +51,26 @@ def read_bundle(data: bytes) -> tuple[x509.Certificate, ...]:
     if len(data) > MAX_BUNDLE:
         raise CertificateInvalid(f"{len(data)} bytes are more than any chain of certificates has")
     if _PEM not in data:
-        try:
-            return (x509.load_der_x509_certificate(data),)
-        except ValueError as error:
-            raise CertificateInvalid(f"neither PEM nor one certificate in DER: {error}") from error
-    if data.count(_PEM) != data.count(b"-----END "):
-        raise CertificateInvalid("PEM cut short: a BEGIN and an END line do not match")
+        return (read_certificate(data),)
+    if data.count(b"-----") != 4 * data.count(_PEM):
+        raise CertificateInvalid("PEM cut short: BEGIN and END lines do not match")
     if data.count(_PEM) != data.count(_PEM + b"CERTIFICATE-----"):
         raise CertificateInvalid("PEM with something else than certificates")
     try:
         found = x509.load_pem_x509_certificates(data)
-    except ValueError as error:
+        return tuple(dict.fromkeys(map(_with_names, found)))
+    except (ValueError, x509.InvalidVersion) as error:
         raise CertificateInvalid(f"PEM: {error}") from error
-    return tuple(dict.fromkeys(found))
+
+
+def read_extensions(certificate: x509.Certificate) -> x509.Extensions:
+    """The extensions of a certificate; `CertificateInvalid` if they cannot be read."""
+    from cryptography import x509
+
+    try:
+        return certificate.extensions
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise CertificateInvalid(f"extensions of {_name(certificate)}: {error}") from error
 
 
 def public_key_der(certificate: x509.Certificate) -> bytes:
@@ -70,12 +101,12 @@ def authority_problem(certificate: x509.Certificate) -> str | None:
     from cryptography import x509
 
     try:
-        extensions = certificate.extensions
+        extensions = read_extensions(certificate)
         constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
         return "it has no basic constraints"
-    except ValueError as error:
-        return f"its extensions cannot be read: {error}"
+    except CertificateInvalid as error:
+        return str(error)
     if not constraints.ca:
         return "its basic constraints say that it is no authority"
     try:

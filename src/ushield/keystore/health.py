@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 from ushield.drivers.base import KeyInfo
 from ushield.errors import CertificateInvalid
-from ushield.keystore.bundle import authority_problem, is_issued_by, public_key_der
+from ushield.keystore.bundle import (
+    authority_problem,
+    is_issued_by,
+    public_key_der,
+    read_extensions,
+)
 from ushield.keystore.objects import Certificate
 
 if TYPE_CHECKING:
@@ -134,11 +139,11 @@ def _usage(parsed: x509.Certificate) -> list[Finding]:
     if authority_problem(parsed) is None:
         return [Finding(FindingKind.IS_AUTHORITY, "it is an authority's certificate")]
     try:
-        usage = parsed.extensions.get_extension_for_class(x509.KeyUsage).value
+        usage = read_extensions(parsed).get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return [Finding(FindingKind.KEY_USAGE, "it has no key usage")]
-    except ValueError as error:
-        return [Finding(FindingKind.UNREADABLE, f"its extensions cannot be read: {error}")]
+    except CertificateInvalid as error:
+        return [Finding(FindingKind.UNREADABLE, str(error))]
     if not (usage.digital_signature or usage.content_commitment):
         return [Finding(FindingKind.KEY_USAGE, "its key usage does not allow signatures")]
     return []

@@ -23,6 +23,7 @@ from ushield.keystore.attributes import (
     Mechanism,
     ObjectClass,
 )
+from ushield.keystore.bundle import read_certificate
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -74,11 +75,9 @@ class Certificate:
 
     def parsed(self) -> x509.Certificate:
         """The certificate as `cryptography` reads it; `CertificateInvalid` if it cannot."""
-        from cryptography import x509
-
         try:
-            return x509.load_der_x509_certificate(self.der)
-        except ValueError as error:
+            return read_certificate(self.der)
+        except CertificateInvalid as error:
             raise CertificateInvalid(f"certificate {self.label!r}: {error}") from error
 
     @property

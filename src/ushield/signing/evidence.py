@@ -110,5 +110,5 @@ def check_signature(
             raise SignatureMismatch("the certificate has a key of another kind")
     except InvalidSignature as error:
         raise SignatureMismatch("the certificate does not verify the token's signature") from error
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise SignatureMismatch(f"the certificate cannot be used: {error}") from error
