@@ -33,6 +33,7 @@ _BUFFER: Final = 65536
 _MAX_STALE: Final = 256
 _ATTEMPTS: Final = 3
 _USB_PACKET: Final = 64
+_ABORTED: Final = 0xFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,9 @@ class Channel:
             if extended:
                 granted, frame = wait * max(error, 1), None
                 continue
-            self.in_flight = None
+            # An abort that nobody here has under way: the reader waits for the other half of one.
+            if not (failed and error == _ABORTED):
+                self.in_flight = None
             return Answer(icc, error if failed else None, third, frame[HEADER_LENGTH:])
 
     def recover(self, slot: int, deadline: float) -> Program[None]:
