@@ -8,8 +8,6 @@ import pytest
 
 from ushield.testing.token import VirtualTokenUnderTest
 
-pytest_plugins = ["pytester"]
-
 TESTS = """
     def test_any_token_opens(virtual_token):
         with virtual_token.open() as token:

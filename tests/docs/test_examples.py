@@ -1,0 +1,115 @@
+"""The examples of the documents run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ushield.shield.events import PanelKey
+from ushield.testing.token import VirtualTokenUnderTest
+from ushield.transaction import Transaction, from_json, to_json
+
+REPOSITORY = Path(__file__).parent.parent.parent
+README = REPOSITORY / "README.md"
+TUTORIAL = REPOSITORY / "docs" / "tutorial.md"
+TESTING = REPOSITORY / "docs" / "testing.md"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert found, f"{page} has no {language} example"
+    return found
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl: apt-get install openssl")
+def test_the_tutorial_leads_from_an_empty_token_to_a_verified_payment(tmp_path: Path) -> None:
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = os.environ | {"PATH": path, "PYTHONUTF8": "1"}
+    for command in (
+        ["bash", "-euo", "pipefail", "-c", "".join(blocks(TUTORIAL, "sh"))],
+        [sys.executable, "-c", "".join(blocks(TUTORIAL, "python"))],
+    ):
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "张三" in (tmp_path / "message.xml").read_text()
+
+
+def test_the_fixtures_do_what_the_testing_page_shows(pytester: pytest.Pytester) -> None:
+    (example,) = blocks(TESTING, "python")
+    pytester.makepyfile(example)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)
+
+
+@pytest.fixture
+def transfer() -> Transaction:
+    source = blocks(README, "python")[0]
+    (text,) = re.findall('from_json\\("""(.*?)"""\\)', source, re.DOTALL)
+    return from_json(text)
+
+
+class Finger(threading.Thread):
+    """Someone at the token who reads to the end and presses OK."""
+
+    def __init__(self, token: VirtualTokenUnderTest) -> None:
+        super().__init__(daemon=True)
+        self._panel = token.panel
+        self.leave = threading.Event()
+
+    def run(self) -> None:
+        while not self.leave.wait(0.02):
+            if pages := self._panel.pages:
+                for _ in pages[1:]:
+                    self._panel.page_down()
+                self._panel.press(PanelKey.OK)
+
+
+def test_the_readme_signs_beside_the_token_and_verifies_at_the_bank(
+    virtual_token_factory: Callable[..., VirtualTokenUnderTest],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    token = virtual_token_factory(pin="135790")
+    monkeypatch.chdir(token.path.parent)
+    token.path.with_name("alice.token").symlink_to(token.path)
+    sign, verify, _ = blocks(README, "python")
+    names: dict[str, Any] = {}
+    finger = Finger(token)
+    finger.start()
+    try:
+        exec(compile(sign, str(README), "exec"), names)
+    finally:
+        finger.leave.set()
+        finger.join()
+    Path("payment.p7s").write_bytes(names["signature"].der)
+    Path("bank-ca.pem").write_bytes(token.authority.ca_pem)
+    exec(compile(verify, str(README), "exec"), {})
+    assert "张三" in capsys.readouterr().out
+
+
+def test_the_readme_tests_without_hardware(
+    pytester: pytest.Pytester, transfer: Transaction
+) -> None:
+    *_, example = blocks(README, "python")
+    pytester.makepyfile(
+        "import pytest\nfrom ushield.transaction import from_json\n\n"
+        f"@pytest.fixture\ndef transfer():\n    return from_json({to_json(transfer)!r})\n\n"
+        + example
+    )
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
