@@ -187,6 +187,27 @@ def test_closed_memory_says_so_and_may_be_closed_again(path: Path) -> None:
             use()
 
 
+class Interrupted:
+    """Someone presses Ctrl-C in the middle of the first transaction."""
+
+    def before_write(self, number: int) -> None:
+        if number == 2:
+            raise KeyboardInterrupt
+
+    def after_write(self, number: int) -> None:
+        """Nothing happens here."""
+
+
+def test_interrupted_write_leaves_nothing_behind_and_the_next_one_works(path: Path) -> None:
+    with Nvram.open(path, faults=Interrupted()) as nvram:
+        before = contents(nvram)
+        with pytest.raises(KeyboardInterrupt):
+            nvram.count_power_up()
+        assert contents(nvram) == before
+        nvram.count_power_up()
+        assert nvram.counters().power_ups == 1
+
+
 def test_secrets_do_not_show_in_representations(path: Path) -> None:
     with Nvram.open(path) as nvram:
         nvram.add_key(KEY)

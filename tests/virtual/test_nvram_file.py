@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -34,7 +35,7 @@ from ushield.errors import (
     TokenNotFound,
 )
 from ushield.pin import PinReference
-from ushield.virtual.nvram import Nvram, snapshot
+from ushield.virtual.nvram import Nvram, file, snapshot
 from ushield.virtual.pins import PinStore
 
 USER = PinReference.USER
@@ -107,6 +108,13 @@ def test_file_cut_short_anywhere_is_refused_and_left_as_it_is(path: Path) -> Non
             path.write_bytes(whole)
     path.write_bytes(whole)
     Nvram.open(path).close()
+
+
+def test_token_whose_log_cannot_be_written_is_refused(path: Path) -> None:
+    (path.parent / f"{path.name}-wal").mkdir()
+    with pytest.raises(TokenFileInvalid) as refusal:
+        Nvram.open(path)
+    assert "directory" in refusal.value.remedy
 
 
 def test_file_with_something_added_is_refused(path: Path) -> None:
@@ -316,6 +324,13 @@ def test_snapshots_of_a_token_in_use_are_always_of_one_moment(path: Path) -> Non
     finally:
         stop.set()
         signer.join()
+
+
+def test_token_that_never_keeps_still_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = itertools.count()
+    monkeypatch.setattr(file, "_read_both", lambda path: (b"%d" % next(versions), b""))
+    with pytest.raises(TokenBusy), snapshot(path):
+        pass
 
 
 def _in_child(work: Callable[[], None]) -> int:
