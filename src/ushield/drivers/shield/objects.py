@@ -6,7 +6,7 @@ from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.drivers.base import Capability, CertificateInfo, KeyInfo, KeyUsage
 from ushield.drivers.shield.link import ShieldLink, decoded, not_empty
 from ushield.drivers.shield.refusals import BARE_SIGNATURE, CERTIFICATE, GENERATE
-from ushield.errors import InputInvalid, ProtocolViolation, TokenFull
+from ushield.errors import CertificateInvalid, InputInvalid, ProtocolViolation, TokenFull
 from ushield.shield.commands import (
     CLA_VENDOR,
     WHOLE_CARD,
@@ -78,7 +78,7 @@ class ObjectCommands:
         if len(der) > limit:
             raise TokenFull(f"{len(der)} bytes; the token stores certificates of up to {limit}")
         if not der:
-            raise InputInvalid("an empty certificate")
+            raise CertificateInvalid("an empty certificate")
         answer = self._put(StoredCertificate(0, der, label, is_ca))
         if len(answer) != 1 or not answer[0]:
             raise ProtocolViolation("the token does not tell where it stored the certificate")
