@@ -350,6 +350,31 @@ def test_a_program_closed_half_way_leaves_the_reader_out_of_step() -> None:
     assert reader.in_step
 
 
+@pytest.mark.parametrize("error", [0x01, 0x05, 0xFF])
+def test_a_reader_that_missed_the_bulk_half_of_an_abort_is_sent_another(error: int) -> None:
+    reader, wire = powered()
+    program = reader.transmit(0, COMMAND, 30)
+    next(program)
+    program.close()
+    wire.disturb = lambda frame: [
+        slot_status(0, frame[6], 0x40, error) if len(wire.sent) == 1 else frame
+    ]
+    wire.run(reader.resynchronise(0))
+    assert [frame[0] for frame in wire.sent] == [0x72, 0x72]
+    assert [step.value >> 8 for step in wire.controls] == [frame[6] for frame in wire.sent]
+
+
+@pytest.mark.parametrize("error", [0x00, 0xE0])
+def test_a_reader_that_knows_no_abort_is_in_step_all_the_same(error: int) -> None:
+    reader, wire = powered()
+    program = reader.transmit(0, COMMAND, 30)
+    next(program)
+    program.close()
+    wire.disturb = lambda frame: [slot_status(0, frame[6], 0x40, error)]
+    wire.run(reader.resynchronise(0))
+    assert reader.in_step
+
+
 def test_an_abort_with_nothing_under_way_is_harmless() -> None:
     reader, wire = powered()
     wire.run(reader.abort(0))

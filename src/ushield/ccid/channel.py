@@ -205,9 +205,11 @@ class Channel:
                     its_kind, _, its_slot, its_seq, status, error, _ = HEADER.unpack(frame)
                     ended = status & 0xC0 != CommandStatus.TIME_EXTENSION
                     if (its_kind, its_slot, its_seq) == (0x81, slot, seq) and ended:
-                        # A reader that refuses a field got a damaged message: its abort still
-                        # waits for the bulk half, and would fail every command until then.
-                        return not (status & CommandStatus.FAILED and 0 < error < 0x80)
+                        # A reader that refuses a field, or fails even this as aborted, got a
+                        # damaged message: its abort still waits for the bulk half, and would fail
+                        # every command until then. One that knows no abort is in step.
+                        damaged = 0 < error < 0x80 or error == _ABORTED
+                        return not (status & CommandStatus.FAILED and damaged)
         except TransferTimeout:
             pass
         except EndpointHalted:
