@@ -22,7 +22,10 @@ from ushield.virtual.panel import Panel
 
 REQUEST = b"request."
 SCREEN = Screen(4, 16, Repertoire.GBK, "虚拟")
-PAGES = lay_out([Field("收款人", "张三"), Field("金额", "1,000.00 CNY")], SCREEN)
+PAGES = lay_out([Field("收款行", "中国工商银行"), Field("金额", "123,456,789.00 CNY")], SCREEN)
+
+
+assert len(PAGES) == 2
 
 
 class Bench:
