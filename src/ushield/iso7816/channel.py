@@ -65,22 +65,22 @@ class ApduChannel:
     def _send_chained(
         self, command: CommandApdu, ne: int, limits: ApduLimits, deadline: float | None
     ) -> ResponseApdu:
-        cla, ins, p1, p2, data = command.cla, command.ins, command.p1, command.p2, command.data
+        data = command.data
         ne = min(ne, MAX_EXTENDED_NE if limits.extended else MAX_SHORT_NE, limits.max_response - 2)
         if limits.extended and (len(data) > MAX_SHORT_DATA or ne > MAX_SHORT_NE):
             room = min(limits.max_command - _EXTENDED_OVERHEAD, MAX_EXTENDED_DATA)
         else:
             room = min(limits.max_command - _SHORT_OVERHEAD, MAX_SHORT_DATA)
-        last = 0
-        if len(data) > room:
-            last = (len(data) - 1) // room * room
-            for start in range(0, last, room):
-                link = CommandApdu(cla | _CHAINING, ins, p1, p2, data[start : start + room])
-                response = self._transmit(link.encode(), deadline)
-                if not response.ok:
-                    return response
-            data = data[last:]
-        return self._transmit(CommandApdu(cla, ins, p1, p2, data, ne).encode(), deadline)
+        if len(data) <= room and ne == command.ne:
+            return self._transmit(command.encode(), deadline)
+        cla, ins, p1, p2 = command.cla, command.ins, command.p1, command.p2
+        last = max(len(data) - 1, 0) // room * room
+        for start in range(0, last, room):
+            link = CommandApdu(cla | _CHAINING, ins, p1, p2, data[start : start + room])
+            response = self._transmit(link.encode(), deadline)
+            if not response.ok:
+                return response
+        return self._transmit(CommandApdu(cla, ins, p1, p2, data[last:], ne).encode(), deadline)
 
     def _fetch_rest(
         self, cla: int, first: ResponseApdu, limits: ApduLimits, deadline: float | None

@@ -2,30 +2,30 @@
 
 Header, data field and answer of every command (``-`` for none; names are this package's codecs):
 
-===  ===  =====  =============================  ==================================================
-CLA  INS  P1 P2  data field                     answer
-===  ===  =====  =============================  ==================================================
-00   A4   04 00  `AID`                          `ApplicationInfo`
-00   20   00 81  the digits                     -
-00   20   00 81  -                              -: 9000 if verified, else 63CX or 6983; no try
-00   20   FF 81  -                              -; the PIN counts as not verified from here on
-00   24   00 rr  `encode_change` (old, new)     -; rr is 81 for the PIN, 83 for the PUK
-00   2C   00 81  `encode_change` (PUK, new)     -
-00   CB   3F FF  `tag_list`                     the object, with no tag around it; 6A88 if none
-00   DB   3F FF  `tag_list`, `StoredCertificate` the slot, one byte; empty after a deletion
-00   DB   3F FF  `tag_list`, 53 with the label  -
-00   47   00 00  `GenerateKey`                  `KeyEntry`
-00   2A   9E 9A  `DigestToSign`                 the bare signature
-00   88   00 00  `ChallengeToSign`              the bare signature
-80   50   kk 00  `Begin`; kk is `BeginKind`     `Begun`
-80   52   00 00  `encode_request_id`            `RequestState`; 6A88 for an unknown id
-80   54   00 00  `encode_request_id`            `Signed`; 6A88 for an unknown or used id
-80   56   00 00  `encode_request_id`            -; also for a request that has ended
-80   58   nn nn  -                              `Voucher`, 0000 the newest; 6A88 past the last
-80   5A   00 00  -                              `UnblockChallenge`
-80   5C   00 00  `UnblockResponse`              -
-80   F9   00 00  `encode_key_reference`         the attestation certificate, in DER
-===  ===  =====  =============================  ==================================================
+===  ===  =====  ===============================  ==============================================
+CLA  INS  P1 P2  data field                       answer
+===  ===  =====  ===============================  ==============================================
+00   A4   04 00  `AID`                            `ApplicationInfo`
+00   20   00 81  the digits                       -
+00   20   00 81  -                                -: 9000 if verified, else 63CX or 6983; no try
+00   20   FF 81  -                                -; the PIN counts as not verified from here on
+00   24   00 rr  `encode_change` (old, new)       -; rr is 81 for the PIN, 83 for the PUK
+00   2C   00 81  `encode_change` (PUK, new)       -
+00   CB   3F FF  `tag_list`                       the object, with no tag around it; 6A88 if none
+00   DB   3F FF  `tag_list`, `StoredCertificate`  the slot, one byte; empty after a deletion
+00   DB   3F FF  `tag_list`, 53 with the label    -
+00   47   00 00  `GenerateKey`                    `KeyEntry`
+00   2A   9E 9A  `DigestToSign`                   the bare signature
+00   88   00 00  `ChallengeToSign`                the bare signature
+80   50   kk 00  `Begin`; kk is `BeginKind`       `Begun`
+80   52   00 00  `encode_request_id`              `RequestState`; 6A88 for an unknown id
+80   54   00 00  `encode_request_id`              `Signed`; 6A88 for an unknown or used id
+80   56   00 00  `encode_request_id`              -; also for a request that has ended
+80   58   nn nn  -                                `Voucher`, 0000 the newest; 6A88 past the last
+80   5A   00 00  -                                `UnblockChallenge`
+80   5C   00 00  `UnblockResponse`                -
+80   F9   00 00  `encode_key_reference`           the attestation certificate, in DER
+===  ===  =====  ===============================  ==============================================
 
 Data fields too long for one APDU come as a command chain (bit 5 of CLA, 0x10, set in all but the
 last).
