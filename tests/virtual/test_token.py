@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.virtual.host import MESSAGE, OK, OTHER_PIN, PIN, PUK, Host
 from ushield.algorithms import KeyAlgorithm
 from ushield.errors import SpecInvalid, TokenBusy, TokenNotFound, TokenRemoved
 from ushield.iso7816.apdu import CommandApdu
+from ushield.iso7816.status import StatusWord
 from ushield.shield.commands import AID, DataObject, Instruction, KeyUsageCode
 from ushield.shield.events import PanelEvent, PanelEventKind, PanelKey
 from ushield.shield.objects import GenerateKey, KeyEntry, decode_keys
@@ -24,6 +27,7 @@ from ushield.virtual.card import ATR
 from ushield.virtual.clock import ManualClock, SystemClock
 from ushield.virtual.create import create_token
 from ushield.virtual.nvram import CutPower, PowerCut
+from ushield.virtual.nvram.reader import connect_sqlite
 from ushield.virtual.scheme import SCHEME
 from ushield.virtual.token import VirtualToken, live_token
 
@@ -189,6 +193,50 @@ def test_over_usb_a_power_cut_is_a_token_that_went_away_and_comes_back(path: Pat
         with closing(SCHEME.open(str(path))) as connection:
             connection.transmit(SELECT)
             assert connection.transmit(verify) == b"\x90\x00"
+
+
+# A full disk.
+
+
+class Disk:
+    """SQLite on a disk that can be full."""
+
+    def __init__(self, path: str) -> None:
+        self.connection = connect_sqlite(path)
+        self.full = False
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Iterable[Any]:
+        if self.full and sql.startswith(("UPDATE", "INSERT", "DELETE")):
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return self.connection.execute(sql, parameters)
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def test_a_full_disk_gives_no_signature_and_costs_only_the_request(path: Path) -> None:
+    disks: list[Disk] = []
+
+    def connect(file: str) -> Disk:
+        disks.append(Disk(file))
+        return disks[-1]
+
+    with VirtualToken.open(path, clock=ManualClock(), connect=connect) as token:
+        host = Host(token)
+        key = host.signing_key()
+        begun = host.begun(key)
+        host.confirm()
+        disks[0].full = True
+        assert host.sign(begun.request_id).encode() == b"\x65\x81"
+        host.start()
+        assert host.tries_left() == (6, 10), "a full disk does not keep it from telling"
+        assert host.verify() == StatusWord.MEMORY_FAILURE
+        disks[0].full = False
+        assert host.counters().signatures == 0
+        assert host.signed(key).signature
+        assert host.counters().signatures == 1
 
 
 # Over its USB frames.
