@@ -215,9 +215,7 @@ class Pending(Generic[T]):
                     with self._reach() as driver:
                         return SignatureFetched(self.request_id, driver.finish(self.request_id))
                 case CancelRequest():
-                    with self._reach() as driver:
-                        driver.cancel(self.request_id)
-                    return Cancelled()
+                    return self._take_off_screen()
                 case StandBy():
                     self._stand_by()
                     return None
@@ -234,6 +232,20 @@ class Pending(Generic[T]):
         except UShieldError as error:
             self._failure = self._failure or error
             return CallFailed()
+
+    def _take_off_screen(self) -> Happening:
+        for last in (False, True):
+            try:
+                with self._reach() as driver:
+                    driver.cancel(self.request_id)
+                break
+            except TokenRemoved:
+                raise
+            except TransportError:
+                # Nothing may stay on the screen for want of one transfer.
+                if last:
+                    raise
+        return Cancelled()
 
     def _listen(self, until: float) -> Happening:
         timeout = max(0.0, until - self._clock())
