@@ -164,9 +164,7 @@ class Channel:
             if extended:
                 granted, frame = wait * max(error, 1), None
                 continue
-            # An abort that nobody here has under way: the reader waits for the other half of one.
-            if not (failed and error == _ABORTED):
-                self.in_flight = None
+            self.in_flight = None
             return Answer(icc, error if failed else None, third, frame[HEADER_LENGTH:])
 
     def recover(self, slot: int, deadline: float) -> Program[None]:
