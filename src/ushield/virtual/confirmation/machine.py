@@ -1,199 +1,47 @@
-"""The confirmation of one request on the token's panel, as a pure state machine.
-
-It decides when a signature may leave the token: a PIN was verified for it, its last page was on
-the screen, OK went down after that, and the request is alive and unspent. Nothing else in the
-token does. There is no clock and no thread inside: `ConfirmationMachine.step` takes a state, an
-event and the time of the event (seconds on any monotonic clock), and gives the next state, what
-the panel reports to the host, and why the event was refused, if it was.
-
-Every guard and every ending is a method of its own, so that a test can take one away and see that
-the exhaustive exploration notices.
-"""
+"""The rules of a confirmation: which event does what in which state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import Enum
-from typing import NamedTuple
+from dataclasses import replace
 
 from ushield.shield.commands import REQUEST_ID_SIZE
 from ushield.shield.events import PanelEventKind, PanelKey
 from ushield.shield.requests import RequestStage
+from ushield.virtual.confirmation.events import (
+    Begin,
+    Cancel,
+    Event,
+    KeyDown,
+    KeyUp,
+    PinForgotten,
+    PinVerified,
+    PowerOff,
+    Refusal,
+    Take,
+    Tick,
+    UsePin,
+)
+from ushield.virtual.confirmation.state import ConfirmationState, Notice, Request, Step
 
-__all__ = [
-    "Begin",
-    "Cancel",
-    "ConfirmationMachine",
-    "ConfirmationState",
-    "Event",
-    "KeyDown",
-    "KeyUp",
-    "Notice",
-    "PinForgotten",
-    "PinVerified",
-    "PowerOff",
-    "Refusal",
-    "Request",
-    "Step",
-    "Take",
-    "Tick",
-    "UsePin",
-]
+__all__ = ["ConfirmationMachine"]
 
 _NO_REQUEST = bytes(REQUEST_ID_SIZE)
-_NO_KEYS: frozenset[PanelKey] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class PinVerified:
-    """The user's PIN was proven right."""
-
-
-@dataclass(frozen=True, slots=True)
-class PinForgotten:
-    """The verification is gone: logout, or a wrong PIN."""
-
-
-@dataclass(frozen=True, slots=True)
-class UsePin:
-    """An authentication key is about to sign for the host, without the screen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """A request of ``pages`` pages asks for the screen."""
-
-    request_id: bytes
-    pages: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeyDown:
-    """A key's contact closes. While it stays closed, more of these are its repetition."""
-
-    key: PanelKey
-
-
-@dataclass(frozen=True, slots=True)
-class KeyUp:
-    """A key's contact opens."""
-
-    key: PanelKey
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """The host withdraws a request."""
-
-    request_id: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Take:
-    """The host wants the signature: not refused exactly once for a confirmed request."""
-
-    request_id: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time went by."""
-
-
-@dataclass(frozen=True, slots=True)
-class PowerOff:
-    """Power off or reset: PIN and request are forgotten; a finger may stay on a key."""
-
-
-Event = (
-    PinVerified | PinForgotten | UsePin | Begin | KeyDown | KeyUp | Cancel | Take | Tick | PowerOff
-)
-
-
-class Refusal(Enum):
-    """Why an event from the host had no effect."""
-
-    PIN_NEEDED = "pin needed"
-    BUSY = "busy"
-    KEY_HELD = "key held"
-    UNKNOWN = "unknown request"
-    PENDING = "pending"
-    REJECTED = "rejected"
-    TIMED_OUT = "timed out"
-    CANCELLED = "cancelled"
-
-
 _REFUSAL_OF_STAGE = {
     RequestStage.SHOWING: Refusal.PENDING,
     RequestStage.REJECTED: Refusal.REJECTED,
     RequestStage.TIMED_OUT: Refusal.TIMED_OUT,
     RequestStage.CANCELLED: Refusal.CANCELLED,
 }
-
-
-class Notice(NamedTuple):
-    """What the panel reports: a `PanelEvent` without its counter."""
-
-    kind: PanelEventKind
-    request_id: bytes
-    value: int
-    pages: int
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The request on the screen, or the last one that was. ``page`` counts from 1.
-
-    ``pressed`` is when OK confirmed it; times in seconds, as the events gave them.
-    """
-
-    request_id: bytes
-    pages: int
-    begun: float
-    deadline: float
-    page: int = 1
-    last_page_shown: bool = False
-    stage: RequestStage = RequestStage.SHOWING
-    pressed: float = 0.0
-
-    @property
-    def live(self) -> bool:
-        """Whether a signature may still come of it."""
-        return self.stage is RequestStage.SHOWING or self.stage is RequestStage.CONFIRMED
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmationState:
-    """All there is to know between two events.
-
-    ``pin_verified`` lasts until it is forgotten and serves the upkeep of keys and certificates;
-    ``pin_unused`` serves signatures, and where the profile wants the PIN for each of them it ends
-    with the first one begun.
-    """
-
-    pin_verified: bool = False
-    pin_unused: bool = False
-    keys_down: frozenset[PanelKey] = _NO_KEYS
-    request: Request | None = None
-
-    @property
-    def live_request(self) -> Request | None:
-        """The request on the screen now."""
-        request = self.request
-        return request if request is not None and request.live else None
-
-
-class Step(NamedTuple):
-    """What an event did: the state after it, the panel's reports, why the host was refused."""
-
-    state: ConfirmationState
-    notices: tuple[Notice, ...] = ()
-    refusal: Refusal | None = None
+_KIND_OF_STAGE = {
+    RequestStage.REJECTED: PanelEventKind.REJECTED,
+    RequestStage.TIMED_OUT: PanelEventKind.TIMED_OUT,
+    RequestStage.CANCELLED: PanelEventKind.CANCELLED,
+}
 
 
 class ConfirmationMachine:
-    """The rules; see the module. Immutable, so one serves any number of states.
+    """The rules; see the package. Immutable, so one serves any number of states.
 
     ``timeout``: seconds from begin to OK. ``collect_time``: how long after OK the host may fetch
     the signature at least, so that a press in the last second is not lost.
@@ -398,13 +246,6 @@ class ConfirmationMachine:
     ) -> tuple[ConfirmationState, Notice]:
         notice = _notice(_KIND_OF_STAGE[stage], request, 0)
         return replace(state, request=replace(request, stage=stage)), notice
-
-
-_KIND_OF_STAGE = {
-    RequestStage.REJECTED: PanelEventKind.REJECTED,
-    RequestStage.TIMED_OUT: PanelEventKind.TIMED_OUT,
-    RequestStage.CANCELLED: PanelEventKind.CANCELLED,
-}
 
 
 def _notice(kind: PanelEventKind, request: Request, value: int) -> Notice:
