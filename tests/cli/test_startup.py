@@ -21,12 +21,13 @@ COMMANDS += ["apdu", "trace", "virtual", "demo"]
 def test_version_and_help_load_nothing_heavy(argument: str) -> None:
     code = (
         "import sys\n"
+        "before = set(sys.modules)\n"
         f"sys.argv = ['ushield', {argument!r}]\n"
         "from ushield.cli import main\n"
         "try:\n"
         "    main()\n"
         "except SystemExit as end:\n"
-        f"    loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
+        f"    loaded = [name for name in {HEAVY!r} if name in set(sys.modules) - before]\n"
         "    sys.exit(loaded or end.code)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

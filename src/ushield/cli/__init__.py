@@ -15,4 +15,3 @@ def main() -> NoReturn:
     from ushield.cli.application import application
 
     application.main(prog_name="ushield")
-    raise AssertionError  # main never returns: it leaves by SystemExit

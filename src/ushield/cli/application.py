@@ -123,7 +123,7 @@ application = Application(
     The token is named with --token, or with the environment variable USHIELD_TOKEN; unnamed, it
     is the only one plugged in.
 
-    Example: ushield --token virtual:alice.token sign payment.json -o payment.p7s
+    Example: ushield --token virtual:alice.token pin status
     """,
     params=[
         token_option(envvar="USHIELD_TOKEN", show_envvar=True),

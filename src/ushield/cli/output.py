@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import click
@@ -34,7 +33,7 @@ class Output:
     def result(self, facts: Mapping[str, Any], text: str) -> None:
         """What came out, in both forms; once in a command's life."""
         if self.json:
-            click.echo(json.dumps(facts, ensure_ascii=False, default=_plain))
+            click.echo(json.dumps(facts, ensure_ascii=False, default=str))
         elif text:
             click.echo(text)
 
@@ -62,7 +61,7 @@ class Output:
                 "exit": int(exit_code),
                 "facts": dict(facts or {}),
             }
-            click.echo(json.dumps({"error": body}, ensure_ascii=False, default=_plain))
+            click.echo(json.dumps({"error": body}, ensure_ascii=False, default=str))
         click.echo(f"ushield: {message}", err=True)
         if remedy:
             click.echo(f"  {remedy}", err=True)
@@ -79,14 +78,3 @@ def survive_any_terminal() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-
-
-def _plain(value: object) -> object:
-    """What JSON has no form for: bytes in hex, enums by value, anything else as its text."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    return str(value)

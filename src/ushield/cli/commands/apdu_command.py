@@ -24,7 +24,7 @@ __all__ = ["command"]
 @click.option("--no-driver", is_flag=True, help="Send nothing before: no SELECT by a driver.")
 @pass_invocation
 def command(invocation: Invocation, commands: tuple[str, ...], no_driver: bool) -> None:
-    """Send command APDUs as they are, and print each answer with its status word in words.
+    """Send command APDUs as they are, and explain the answers.
 
     HEX is one whole command; spaces and colons in it are ignored. With - the commands come from
     the standard input, a line each: those that carry a PIN come in no other way, and their bodies

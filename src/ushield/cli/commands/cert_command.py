@@ -74,7 +74,9 @@ def list_certificates(invocation: Invocation) -> None:
 @pin_options
 @pass_invocation
 def import_certificate(invocation: Invocation, *, file: str, label: str, pin: SecretSource) -> None:
-    """Store the certificate in FILE (PEM or DER), with its chain if that is there too.
+    """Store a certificate, with its chain if FILE has that too.
+
+    FILE is PEM or DER. All of it is stored, or nothing.
 
     Example: ushield cert import alice.pem --pin-file pin.txt
     """
@@ -141,9 +143,9 @@ def request(
     press: Press | None,
     pin: SecretSource,
 ) -> None:
-    """Write a certificate request (PKCS #10) for a key, once OK is pressed on the token.
+    """Write a PKCS #10 request for a key, after OK on the token.
 
-    Example: ushield cert request --key signing --subject "CN=张三,C=CN" -o alice.csr
+    Example: ushield cert request --key signing --subject CN=张三,C=CN -o a.csr
     """
     with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
         confirmer = Confirmer(invocation.output, virtual, press, timeout)
@@ -174,7 +176,7 @@ def request(
 def health(
     invocation: Invocation, *, label: str | None, key_id: bytes | None, ca: str | None
 ) -> None:
-    """Tell what is wrong with the certificates on the token, or soon will be.
+    """Tell what is wrong with certificates, or soon will be.
 
     Exit code 0 whatever is found; the findings say what to do.
 

@@ -61,7 +61,7 @@ def command(
     algorithm: str,
     out: str | None,
 ) -> None:
-    """Play a customer, a bank and a token: enrol, pay, confirm with OK, verify.
+    """Play customer, bank and token: enrol, pay, press OK, verify.
 
     The token is a virtual one; in a terminal its screen is shown and Enter is its OK key. DIR gets
     message.xml, payment.p7s, bank-ca.pem, token.pem, screens.txt and token.
@@ -196,9 +196,7 @@ class _Story:
                 for line in boxed(page, columns, sys.stdout):
                     self.invocation.output.say(f"   {line}")
         confirmer = Confirmer(self.invocation.output, virtual, press, self.timeout)
-        confirmed = confirmer.wait(pending)
-        self.invocation.output.say("   OK was pressed.")
-        return confirmed
+        return confirmer.wait(pending)
 
     def _verify(self, signature: TransactionSignature) -> dict[str, Any]:
         from ushield.bank import TrustStore, verify_transaction

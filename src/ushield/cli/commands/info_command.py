@@ -21,7 +21,7 @@ __all__ = ["command"]
 @click.command(cls=TokenCommand)
 @pass_invocation
 def command(invocation: Invocation) -> None:
-    """Show what the token is, its PIN's state, and its certificates.
+    """Show the token, its PIN's state, and its certificates.
 
     Example: ushield --token usb:1-4 info
     """

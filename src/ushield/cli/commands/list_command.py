@@ -18,7 +18,7 @@ __all__ = ["command"]
 @click.command("list", cls=Command)
 @pass_invocation
 def command(invocation: Invocation) -> None:
-    """List the tokens and readers plugged in, their drivers, and which programs hold them.
+    """List tokens and readers, their drivers, and who holds them.
 
     Nothing is opened. Virtual tokens are not searched for: name them with --token virtual:PATH.
 

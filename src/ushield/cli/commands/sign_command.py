@@ -46,9 +46,10 @@ def command(
     press: Press | None,
     pin: SecretSource,
 ) -> None:
-    """Show the transaction in FILE (JSON) on the token, and sign it when OK is pressed there.
+    """Show a transaction on the token, and sign it after OK there.
 
-    A virtual token's screen is shown in the terminal. OUT appears only when all went well.
+    FILE holds the transaction as JSON. A virtual token's screen is shown in the terminal. OUT
+    appears only when all went well.
 
     Example: ushield sign payment.json -o payment.p7s
     """

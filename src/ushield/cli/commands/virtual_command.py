@@ -74,7 +74,9 @@ def create(
 @click.argument("path", type=click.Path())
 @pass_invocation
 def show(invocation: Invocation, *, path: str) -> None:
-    """Print the state of the virtual token in PATH without touching it, in use or not.
+    """Print a virtual token's state without touching it.
+
+    The token may be in use meanwhile.
 
     Example: ushield virtual show alice.token
     """

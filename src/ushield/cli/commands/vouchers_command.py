@@ -21,7 +21,7 @@ __all__ = ["command", "describe_voucher"]
 @pin_options
 @pass_invocation
 def command(invocation: Invocation, *, pin: SecretSource) -> None:
-    """Print what the token signed, newest first, as the token itself recorded it.
+    """Print the token's own log of what it signed, newest first.
 
     Example: ushield vouchers --pin-file pin.txt
     """
@@ -35,7 +35,6 @@ def command(invocation: Invocation, *, pin: SecretSource) -> None:
 
 def describe_voucher(voucher: Voucher) -> tuple[dict[str, Any], str]:
     """A voucher for programs, and for people."""
-    from ushield.errors import MessageInvalid
     from ushield.transaction import parse_message
 
     facts: dict[str, Any] = {
@@ -44,10 +43,8 @@ def describe_voucher(voucher: Voucher) -> tuple[dict[str, Any], str]:
         "key": voucher.key_reference,
         "message": voucher.message.hex(),
     }
-    heading = f"{voucher.counter}  {facts['time']}"
-    try:
-        message = parse_message(voucher.message)
-    except MessageInvalid:
-        # Not a transaction: a certificate request, which the token records by its subject.
-        return facts, f"{heading}\n  {voucher.message.hex()}"
-    return facts | message_facts(message), f"{heading}\n{describe_fields(message.shown)}"
+    message = parse_message(voucher.message)
+    return (
+        facts | message_facts(message),
+        f"{voucher.counter}  {facts['time']}\n{describe_fields(message.shown)}",
+    )
