@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
     from ushield.keystore import Token
     from ushield.pin import Pin
-    from ushield.signing import TransactionSignature, open_token
+    from ushield.signing import SigningToken, TransactionSignature, open_token
 
-__all__ = ["Pin", "Token", "TransactionSignature", "__version__", "open_token"]
+__all__ = ["Pin", "SigningToken", "Token", "TransactionSignature", "__version__", "open_token"]
 
 _HOMES = {
     "Pin": "ushield.pin",
+    "SigningToken": "ushield.signing",
     "Token": "ushield.keystore",
     "TransactionSignature": "ushield.signing",
     "open_token": "ushield.signing",

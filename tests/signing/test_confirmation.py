@@ -89,7 +89,7 @@ def conclude_at_once(confirmation: Confirmation, ending: Ending) -> tuple[Confir
 def conclude_as_withdrawn(
     confirmation: Confirmation, happening: Happening
 ) -> tuple[Confirmation, Action]:
-    if isinstance(happening, Cancelled | CallFailed):
+    if isinstance(happening, Cancelled | Refused | CallFailed):
         return machine._end(confirmation, confirmation.ending or Ending.FAILED)
     return confirmation, StandBy()
 
@@ -201,6 +201,7 @@ def test_giving_up_takes_the_request_off_the_screen_before_it_is_told() -> None:
     withdrawn = Withdrawn(Ending.HOST_CANCELLED)
     assert play(shown(1), withdrawn)[0] == CancelRequest()
     assert play(withdrawn, Cancelled())[0] == Conclude(Ending.HOST_CANCELLED, None)
+    assert play(withdrawn, Refused(Ending.UNKNOWN))[0] == Conclude(Ending.HOST_CANCELLED, None)
     assert play(withdrawn, CallFailed())[0] == Conclude(Ending.FAILED, None)
     assert play(withdrawn, TokenGone())[0] == Conclude(Ending.REMOVED, None)
 

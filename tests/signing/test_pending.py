@@ -19,16 +19,24 @@ from ushield.errors import (
     ConfirmationError,
     HostCancelled,
     Rejected,
+    ScreenBusy,
     TimedOut,
     TokenRemoved,
     TransferTimeout,
     TransportError,
     UShieldError,
 )
-from ushield.shield.events import PanelKey
-from ushield.signing import PageShown, PendingSignature, SigningSession, SigningToken
+from ushield.shield.events import PanelEvent, PanelEventKind, PanelKey
+from ushield.signing import (
+    PageShown,
+    Pending,
+    PendingSignature,
+    SigningSession,
+    SigningToken,
+    Waiting,
+)
 from ushield.testing.token import VirtualTokenUnderTest
-from ushield.transaction import Transaction
+from ushield.transaction import Transaction, write_message
 from ushield.transport.registry import open_spec
 from ushield.virtual.usb import Direction, FaultKind
 
@@ -301,6 +309,81 @@ def test_logging_out_ends_it(
         with pytest.raises(HostCancelled):
             pending.result(timeout=10)
         assert signs_another(virtual_token, session)
+
+
+def test_cancelling_what_was_given_up_already_does_not_wait_for_whoever_gave_it_up(
+    virtual_token: VirtualTokenUnderTest, transfer: Transaction
+) -> None:
+    now = 0.0
+    with virtual_token.open() as token, token.session(virtual_token.pin) as session:
+        key = session.private_keys().one()
+        with token.reach() as driver:
+            begun = driver.begin(key.info.reference, write_message(transfer))
+        pending = Pending(token.reach, begun, str, has_panel=True, clock=lambda: now)
+        now = 1000.0
+        # The token's time is over by far when its first event comes; the loop is left just there.
+        assert next(pending.events()) == PageShown(1, pending.pages)
+        assert virtual_token.panel.pages
+        pending.cancel()
+        assert virtual_token.panel.pages == ()
+        with pytest.raises(TimedOut):
+            pending.result()
+
+
+def test_garbage_from_the_panel_is_no_event(
+    virtual_token: VirtualTokenUnderTest, transfer: Transaction
+) -> None:
+    with virtual_token.open() as token, token.session(virtual_token.pin) as session:
+        pending = session.sign(transfer)
+        virtual_token.virtual.device.report(b"\xff" * 16)
+        confirm(virtual_token)
+        assert pending.result(timeout=10).transaction == transfer
+
+
+def test_a_forged_event_confirms_nothing(
+    virtual_token: VirtualTokenUnderTest, transfer: Transaction
+) -> None:
+    with virtual_token.open() as token, token.session(virtual_token.pin) as session:
+        pending = session.sign(transfer)
+        for kind in (PanelEventKind.CONFIRMED, PanelEventKind.REJECTED, PanelEventKind.TIMED_OUT):
+            forged = PanelEvent(kind, pending.request_id, 0, pending.pages, 99)
+            virtual_token.virtual.device.report(forged.encode())
+        for event in pending.events():
+            if isinstance(event, Waiting):
+                break
+        assert not pending.over
+        confirm(virtual_token)
+        assert pending.result(timeout=10).transaction == transfer
+
+
+def test_cancelling_on_a_token_that_is_gone_is_removal(
+    virtual_token: VirtualTokenUnderTest, transfer: Transaction
+) -> None:
+    with virtual_token.open() as token:
+        pending = token.session(virtual_token.pin).sign(transfer)
+        virtual_token.unplug()
+        pending.cancel()
+        with pytest.raises(TokenRemoved):
+            pending.result()
+
+
+def test_a_request_that_could_not_be_taken_off_the_screen_is_told_as_that(
+    virtual_token: VirtualTokenUnderTest, transfer: Transaction
+) -> None:
+    faults = virtual_token.usb_faults
+    with impatient(virtual_token) as token:
+        with token.session(virtual_token.pin) as session:
+            pending = session.sign(transfer)
+            for _ in range(50):
+                faults.order(FaultKind.DROP, Direction.OUT)
+            pending.cancel()
+            with pytest.raises(TransferTimeout):
+                pending.result()
+            faults.clear()
+            with pytest.raises(ScreenBusy):
+                session.sign(transfer, pin=virtual_token.pin)
+        # Logging out, which ends the session, has ended the request.
+        assert virtual_token.panel.pages == ()
 
 
 class TestWithoutPanelEvents:

@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+import ushield.signing
 from tests.signing.conftest import MakeToken, payment
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank import TrustStore, verify_transaction
+from ushield.drivers import registry
 from ushield.errors import (
     DisplayRefused,
     KeyHeld,
     LastTryRefused,
     LoginRequired,
+    NoDriver,
     ObjectNotFound,
     PinChangeRequired,
     PinIncorrect,
@@ -444,3 +447,25 @@ class TestCertificateRequest:
 def test_a_spec_that_names_no_token_is_told_apart(spec: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         open_token(spec)
+
+
+def test_a_card_without_a_driver_is_let_go_again(
+    virtual_token: VirtualTokenUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as nothing_installed:
+        nothing_installed.setattr(registry, "entry_points", lambda group: ())
+        with pytest.raises(NoDriver):
+            virtual_token.open()
+    with virtual_token.open() as token:
+        assert token.info.serial == virtual_token.serial
+
+
+@pytest.mark.parametrize("name", ushield.signing.__all__)
+def test_the_packages_public_names_are_there(name: str) -> None:
+    assert getattr(ushield.signing, name) is not None
+    assert name in dir(ushield.signing)
+
+
+def test_the_package_has_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        ushield.signing.nonsense  # noqa: B018

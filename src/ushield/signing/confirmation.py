@@ -333,7 +333,7 @@ def _give_up(confirmation: Confirmation, ending: Ending) -> tuple[Confirmation, 
 def _while_cancelling(
     confirmation: Confirmation, happening: Happening
 ) -> tuple[Confirmation, Action]:
-    if isinstance(happening, Cancelled):
+    if isinstance(happening, Cancelled | Refused):
         return _end(confirmation, confirmation.ending or Ending.FAILED)
     if isinstance(happening, CallFailed):
         # It may still be on the screen, until the token's own timeout: the caller must hear of it.

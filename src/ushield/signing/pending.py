@@ -182,7 +182,12 @@ class Pending(Generic[T]):
             self._confirmation, action, _ = step(
                 self._confirmation, Withdrawn(ending), self._clock()
             )
-            self._due = action if isinstance(action, Conclude) else StandBy()
+            if isinstance(action, StandBy) and isinstance(self._due, CancelRequest):
+                # It was given up before, and who should send CANCEL next may never come back:
+                # twice is better than not at all.
+                action = self._due
+            elif isinstance(action, CancelRequest):
+                self._due = StandBy()
             self._changed.notify_all()
         if isinstance(action, CancelRequest):
             happening: Happening | None = CallFailed()
@@ -226,8 +231,6 @@ class Pending(Generic[T]):
         except RequestPending:
             return StillPending()
         except ConfirmationError as error:
-            if isinstance(action, CancelRequest):
-                return Cancelled()
             return Refused(_ENDING_OF_REFUSAL.get(type(error), Ending.UNKNOWN))
         except UShieldError as error:
             self._failure = self._failure or error
