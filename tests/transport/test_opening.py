@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -14,8 +15,10 @@ import usb.util
 from usb.backend import libusb1
 
 from tests.transport.cards import OK, EchoCard, connect, device, echo
+from ushield.ccid.errors import EndpointHalted
 from ushield.errors import (
     AccessDenied,
+    ProtocolViolation,
     TokenBusy,
     TokenRemoved,
     TransferFailed,
@@ -238,6 +241,72 @@ def test_an_io_error_of_a_device_that_is_there_is_a_failed_transfer() -> None:
     connection.close()
 
 
+class NoNotices(VirtualUsbDevice):
+    """A token whose reader has no interrupt endpoint: 65 of 691 known readers have none."""
+
+    def config_bytes(self) -> bytes:
+        whole = bytearray(super().config_bytes())
+        del whole[9 + 9 + 54 + 14 : 9 + 9 + 54 + 21]
+        whole[2:4] = len(whole).to_bytes(2, "little")
+        whole[9 + 4] = 2
+        return bytes(whole)
+
+
+def test_a_reader_without_interrupt_endpoint_is_a_reader() -> None:
+    plugged = NoNotices(
+        EchoCard(), vendor_id=1, product_id=2, manufacturer="", product="", serial=""
+    )
+    connection = connect(plugged)
+    assert connection.transmit(echo(b"x")) == b"x" + OK
+    connection.close()
+
+
+@pytest.mark.parametrize("endpoint", [0x01, 0x81, 0x82])
+def test_an_endpoint_left_halted_by_an_earlier_program_is_no_obstacle(endpoint: int) -> None:
+    bus = VirtualBackend([device()])
+    found = usb.core.find(backend=bus)
+    found.ctrl_transfer(0x02, 0x03, 0x00, endpoint)
+    connection = open_usb(found)
+    assert connection.transmit(echo(b"x")) == b"x" + OK
+    connection.close()
+
+
+def test_threads_that_open_one_token_at_once_share_it_out() -> None:
+    for _ in range(20):
+        bus = VirtualBackend([device()])
+        outcomes: list[str] = []
+
+        def take(bus: VirtualBackend = bus, outcomes: list[str] = outcomes) -> None:
+            try:
+                connection = open_usb(usb.core.find(backend=bus))
+            except TokenBusy:
+                outcomes.append("busy")
+                return
+            outcomes.append(connection.transmit(echo(b"mine")).hex())
+            connection.close()
+
+        threads = [threading.Thread(target=take) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert len(outcomes) == 4
+        assert (b"mine" + OK).hex() in outcomes
+        assert set(outcomes) <= {"busy", (b"mine" + OK).hex()}
+
+
+class ShortBus(VirtualBackend):
+    """A bus that takes less of a message than it was given."""
+
+    def bulk_write(self, dev_handle: Any, ep: int, intf: int, data: Any, timeout: int) -> int:
+        return super().bulk_write(dev_handle, ep, intf, data, timeout) - 1
+
+
+def test_a_message_that_went_only_in_part_is_a_failed_transfer() -> None:
+    with pytest.raises(TransferFailed, match="bytes"):
+        open_usb(usb.core.find(backend=ShortBus([device()])))
+
+
 @pytest.mark.parametrize(
     ("number", "expected"),
     [
@@ -247,6 +316,8 @@ def test_an_io_error_of_a_device_that_is_there_is_a_failed_transfer() -> None:
         (errno.EACCES, AccessDenied),
         (errno.EPERM, AccessDenied),
         (errno.EBUSY, TokenBusy),
+        (errno.EPIPE, EndpointHalted),
+        (errno.EOVERFLOW, ProtocolViolation),
         (errno.EINVAL, TransferFailed),
         (None, TransferFailed),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final, TypeAlias
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transport.cards import OK, EchoCard, connect, device, echo
-from ushield.ccid.errors import CommandUnsupported, EndpointHalted, ParameterRefused
+from ushield.ccid.errors import CommandAborted, CommandUnsupported, EndpointHalted, ParameterRefused
 from ushield.errors import (
     InputInvalid,
     ProtocolViolation,
@@ -164,15 +165,30 @@ def test_a_fault_may_hit_the_way_back_into_step_too(
     assert len(plugged.faults.happened) == 3
 
 
+@pytest.mark.parametrize(
+    ("kind", "offset"), [(FaultKind.TRUNCATE, 7), (FaultKind.GARBLE, 0), (FaultKind.GARBLE, 6)]
+)
 def test_an_abort_that_arrives_damaged_is_repeated(
-    plugged: VirtualUsbDevice, connection: UsbConnection
+    plugged: VirtualUsbDevice, connection: UsbConnection, kind: FaultKind, offset: int
 ) -> None:
     plugged.faults.order(FaultKind.DROP, OUT)
-    plugged.faults.order(FaultKind.TRUNCATE, OUT, at=2, offset=7)
+    plugged.faults.order(kind, OUT, at=2, offset=offset)
     with pytest.raises(TransferTimeout):
         connection.transmit(echo(b"lost"), timeout=PATIENCE)
     works(connection)
     assert len(plugged.faults.happened) == 2
+
+
+def test_half_an_abort_is_told_once_and_then_made_whole(
+    plugged: VirtualUsbDevice, connection: UsbConnection
+) -> None:
+    plugged.faults.order(FaultKind.DROP, OUT)
+    plugged.faults.order(FaultKind.DUPLICATE, OUT, at=2)
+    with pytest.raises(TransferTimeout):
+        connection.transmit(echo(b"lost"), timeout=PATIENCE)
+    with pytest.raises(CommandAborted):
+        connection.transmit(echo(b"refused"), timeout=10)
+    works(connection)
 
 
 def test_a_device_that_never_comes_back_into_step_ends_each_command_in_its_time(
@@ -217,12 +233,13 @@ def test_garbling_changes_exactly_one_byte(message: bytes, offset: int) -> None:
     assert sum(a != b for a, b in zip(message, spoilt, strict=True)) == 1
 
 
+# Not the slot's number: garbled on both ways, it makes a true "no card" out of another slot's.
 _fault = st.builds(
     Fault,
     st.sampled_from([kind for kind in FaultKind if kind is not FaultKind.UNPLUG]),
     st.sampled_from(Direction),
     st.sampled_from([0.0, 0.01, 0.06]),
-    st.integers(0, 9),
+    st.integers(0, 9).filter(lambda offset: offset != 5),
 )
 
 
@@ -246,5 +263,8 @@ def test_under_any_faults_an_answer_is_the_commands_own_or_an_error(
             continue
     plugged.faults.clear()
     payload = next(payloads)
+    # A reader left with half an abort says so once.
+    with suppress(CommandAborted):
+        connection.transmit(echo(payload), timeout=10)
     assert connection.transmit(echo(payload), timeout=10) == payload + OK
     connection.close()

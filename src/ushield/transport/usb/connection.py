@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 import usb.core
 
+from ushield.ccid.errors import CommandAborted
 from ushield.ccid.reader import CcidReader
 from ushield.ccid.steps import Program, Step
 from ushield.errors import TokenBusy, TokenRemoved, TransferFailed, TransferTimeout, TransportError
@@ -26,6 +27,7 @@ _Result = TypeVar("_Result")
 _TRANSMIT_TIMEOUT: Final = 60.0
 _TURN_TIMEOUT: Final = 120.0
 _CLOSE_TIMEOUT: Final = 2.0
+_ABORT_TIMEOUT: Final = 2.0
 # No transfer may be under way when a libusb handle is closed: this is how long that takes to see.
 _PANEL_SLICE: Final = 0.25
 
@@ -96,6 +98,13 @@ class UsbConnection:
             if self._reader.in_step:
                 return self._run(program)
             return self._run(program, time.monotonic() + patience)
+        except CommandAborted:
+            # Nobody here aborted it: the reader holds one half of an abort whose other half went
+            # astray, and fails every command until it gets a whole one.
+            with suppress(TransportError):
+                deadline = time.monotonic() + _ABORT_TIMEOUT
+                self._run(self._reader.abort(self._slot), deadline)
+            raise
         finally:
             self._lock.release()
 
@@ -229,6 +238,7 @@ def open_usb(
     try:
         connection.start()
     except BaseException:
-        connection.close()
+        # A reader that does not answer is not asked to switch its card off either.
+        (connection if reader.in_step else link).close()
         raise
     return connection

@@ -86,6 +86,8 @@ class VirtualBackend(usb.backend.IBackend):  # type: ignore[misc]
 
     def __init__(self, devices: Iterable[VirtualUsbDevice]) -> None:
         self._lock = threading.Lock()
+        # Nobody sees a device before it is configured: that would take the power from its card.
+        self._plugging = threading.Lock()
         self._devices = tuple(devices)
         self._ports: dict[int, _Port] = {}
         self._addresses = itertools.count(1)
@@ -109,17 +111,16 @@ class VirtualBackend(usb.backend.IBackend):  # type: ignore[misc]
     def enumerate_devices(self) -> Iterator[_Port]:
         """The devices plugged in now; a new one is given an address and its configuration."""
         present = []
-        for number, device in enumerate(self._devices, start=1):
-            with self._lock:
+        with self._plugging:
+            for number, device in enumerate(self._devices, start=1):
                 port = self._ports.get(number)
-                new = port is None and device.attached
-                if new:
-                    port = self._ports[number] = _Port(device, number, next(self._addresses))
-            if port is None:
-                continue
-            if new:
-                self._control(port, Setup(_TO_DEVICE, _SET_CONFIGURATION, 1, 0, 0))
-            present.append(port)
+                if port is None and device.attached:
+                    port = _Port(device, number, next(self._addresses))
+                    with self._lock:
+                        self._ports[number] = port
+                    self._control(port, Setup(_TO_DEVICE, _SET_CONFIGURATION, 1, 0, 0))
+                if port is not None:
+                    present.append(port)
         return iter(present)
 
     def get_parent(self, dev: _Port) -> None:
