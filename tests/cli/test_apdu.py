@@ -8,6 +8,7 @@ import stat
 import pytest
 
 from tests.cli.conftest import Enrolled, run, told
+from ushield.drivers import registry
 
 SELECT = "00 A4 04 00 08 F0 55 53 48 49 45 4C 44 00"
 
@@ -27,6 +28,16 @@ def test_a_driver_selects_its_application_first_unless_told_not_to(enrolled: Enr
     assert selected["atr"].startswith("3b")
     bare = told(enrolled.run(*asked, "--no-driver"))
     assert bare["exchanges"][0]["sw"] != "63c6"
+
+
+def test_a_card_that_no_driver_knows_can_be_talked_to_all_the_same(
+    enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "entry_points", lambda group: ())
+    assert enrolled.run("info").exit_code == 14
+    result = enrolled.run("--json", "apdu", SELECT)
+    assert result.exit_code == 0
+    assert told(result)["exchanges"][0]["sw"] == "9000"
 
 
 @pytest.mark.parametrize("text", ["xyz", "00", "0020", "abc"])

@@ -66,6 +66,13 @@ def test_every_command_explains_itself_with_an_example_and_takes_json(
     assert "--json" in run.output
 
 
+@pytest.mark.parametrize("path", leaves(application), ids=" ".join)
+def test_what_tries_a_pin_can_be_allowed_the_last_try(path: tuple[str, ...]) -> None:
+    text = CliRunner().invoke(application, [*path, "--help"]).output
+    tries = ("--pin-file" in text or "--puk-file" in text) and path != ("virtual", "create")
+    assert ("--allow-last-try" in text) == tries
+
+
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"], ["pin", "nonsense"], ["sign"]])
 def test_wrong_usage_is_one_line_a_pointer_to_help_and_code_2(arguments: list[str]) -> None:
     run = CliRunner().invoke(application, arguments)

@@ -224,6 +224,14 @@ def test_ctrl_c_at_the_question_for_the_pin_leaves_the_terminal_as_it_was(
         assert opened.settings() == opened.before
 
 
+def test_nothing_typed_is_no_pin_and_costs_no_try(enrolled: Enrolled) -> None:
+    with terminal("--token", enrolled.spec, "pin", "verify") as opened:
+        opened.expect("PIN: ")
+        opened.type(ENTER)
+        assert opened.exit_code() == 50
+    assert enrolled.tries_left() == 6
+
+
 @pytest.mark.parametrize(("again", "code"), [(b"314159", 0), (b"314158", 50)])
 def test_a_new_pin_is_typed_twice(enrolled: Enrolled, again: bytes, code: int) -> None:
     with terminal("--token", enrolled.spec, "pin", "change") as opened:

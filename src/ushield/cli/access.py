@@ -7,13 +7,14 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from ushield.cli.invocation import Invocation
+from ushield.cli.secrets import SecretSource
 
 if TYPE_CHECKING:
-    from ushield.signing import SigningToken
+    from ushield.signing import SigningSession, SigningToken
     from ushield.transport.connection import CardConnection
     from ushield.virtual.token import VirtualToken
 
-__all__ = ["open_connection", "open_token", "open_virtual"]
+__all__ = ["open_connection", "open_session", "open_token", "open_virtual"]
 
 _VIRTUAL = "virtual:"
 
@@ -44,6 +45,17 @@ def open_token(invocation: Invocation) -> Iterator[SigningToken]:
 
     with open_connection(invocation) as connection, SigningToken(driver_for(connection)) as token:
         yield token
+
+
+@contextmanager
+def open_session(invocation: Invocation, pin: SecretSource) -> Iterator[SigningSession]:
+    """A session with the token of ``--token``, logged in by ``pin``."""
+    with (
+        open_token(invocation) as token,
+        pin.read() as secret,
+        token.session(secret, allow_last_try=invocation.allow_last_try) as session,
+    ):
+        yield session
 
 
 @contextmanager

@@ -24,11 +24,14 @@ __all__ = [
 
 @dataclass(slots=True)
 class Invocation:
-    """One run: which token, in what form to answer, and where its APDUs are recorded, if at all."""
+    """One run: which token, how to answer, where its APDUs are recorded (if at all), and whether
+    the last try of a PIN may be spent.
+    """
 
     output: Output = field(default_factory=Output)
     spec: str | None = None
     trace: TraceWriter | None = None
+    allow_last_try: bool = False
 
 
 pass_invocation = click.make_pass_decorator(Invocation)

@@ -9,12 +9,20 @@ from typing import Any, TypeVar
 
 import click
 
+from ushield.cli.invocation import Invocation
 from ushield.cli.output import reason_of
 from ushield.cli.terminal import ask_secret, has_terminal
 from ushield.errors import InputInvalid
 from ushield.pin import Pin
 
-__all__ = ["SecretFileUnreadable", "SecretSource", "new_pin_option", "pin_options", "puk_option"]
+__all__ = [
+    "SecretMissing",
+    "SecretSource",
+    "last_try_option",
+    "new_pin_option",
+    "pin_options",
+    "puk_option",
+]
 
 _MAX_SECRET = 256
 _STDIN = "-"
@@ -23,10 +31,10 @@ _TAKEN = "ushield.cli.secrets.stdin_taken"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class SecretFileUnreadable(InputInvalid):
-    """A file or descriptor that holds no secret."""
+class SecretMissing(InputInvalid):
+    """No secret where one was to be."""
 
-    code = "secret-unreadable"
+    code = "secret-missing"
     default_remedy = "Put the secret on the first line, and nothing else there."
 
 
@@ -51,7 +59,7 @@ class SecretSource:
     def read(self, *, twice: bool = False) -> Pin:
         """The secret. ``twice`` makes a person type a new one again.
 
-        `SecretFileUnreadable`, or `click.UsageError` where nobody can be asked.
+        `SecretMissing`, or `click.UsageError` where nobody can be asked.
         """
         if self._descriptor is not None:
             return self._from_descriptor(self._descriptor, f"descriptor {self._descriptor}")
@@ -61,7 +69,7 @@ class SecretSource:
             try:
                 descriptor = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
-                raise SecretFileUnreadable(f"{self._file}: {reason_of(error)}") from error
+                raise SecretMissing(f"{self._file}: {reason_of(error)}") from error
             try:
                 return self._from_descriptor(descriptor, self._file)
             finally:
@@ -77,11 +85,11 @@ class SecretSource:
                     break
                 line += byte
         except OSError as error:
-            raise SecretFileUnreadable(f"{where}: {reason_of(error)}") from error
+            raise SecretMissing(f"{where}: {reason_of(error)}") from error
         if line.endswith(b"\r"):
             del line[-1:]
         if not line or len(line) > _MAX_SECRET:
-            raise SecretFileUnreadable(f"no {self._name} on the first line of {where}")
+            raise SecretMissing(f"no {self._name} on the first line of {where}")
         return _wrap(line)
 
     def _from_person(self, *, twice: bool) -> Pin:
@@ -90,12 +98,15 @@ class SecretSource:
             raise click.UsageError(
                 f"no terminal to ask for the {self._name} on: give --{option}-file"
             )
-        secret = _wrap(ask_secret(f"{self._name}: "))
+        typed = ask_secret(f"{self._name}: ")
+        if not typed:
+            raise SecretMissing(f"no {self._name} was typed", remedy="Type it, then press Enter.")
+        secret = _wrap(typed)
         if twice:
             with _wrap(ask_secret(f"{self._name} again: ")) as again:
                 if again != secret:
                     secret.wipe()
-                    raise SecretFileUnreadable(
+                    raise SecretMissing(
                         f"the two entries of the {self._name} differ",
                         remedy="Type it the same way twice.",
                     )
@@ -143,6 +154,21 @@ def _secret_options(
         return result
 
     return decorate
+
+
+def last_try_option(function: F) -> F:
+    """``--allow-last-try``, kept in the `Invocation`."""
+
+    def allow(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+        context.ensure_object(Invocation).allow_last_try |= value
+
+    return click.option(
+        "--allow-last-try",
+        is_flag=True,
+        expose_value=False,
+        callback=allow,
+        help="Go on even if a wrong entry would lock the token.",
+    )(function)
 
 
 def _take_stdin(parameter: str) -> None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ushield.cli.access import open_token, open_virtual
+from ushield.cli.access import open_session, open_token, open_virtual
 from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
 from ushield.cli.files import NewFile, read_file, write_file
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
 from ushield.cli.presentation import certificate_facts, finding_facts
-from ushield.cli.secrets import SecretSource, pin_options
+from ushield.cli.secrets import SecretSource, last_try_option, pin_options
 
 if TYPE_CHECKING:
     from ushield.keystore import Certificate, Session
@@ -72,6 +72,7 @@ def list_certificates(invocation: Invocation) -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--label", metavar="LABEL", default="", help="What to call it; its key's label.")
 @pin_options
+@last_try_option
 @pass_invocation
 def import_certificate(invocation: Invocation, *, file: str, label: str, pin: SecretSource) -> None:
     """Store a certificate, with its chain if FILE has that too.
@@ -81,7 +82,7 @@ def import_certificate(invocation: Invocation, *, file: str, label: str, pin: Se
     Example: ushield cert import alice.pem --pin-file pin.txt
     """
     data = read_file(file, at_most=_MAX_FILE)
-    with open_token(invocation) as token, pin.read() as secret, token.session(secret) as session:
+    with open_session(invocation, pin) as session:
         stored = [
             certificate_facts(certificate)
             for certificate in session.import_certificates(data, label=label)
@@ -131,6 +132,7 @@ def export(
 @timeout_option
 @press_option
 @pin_options
+@last_try_option
 @pass_invocation
 def request(
     invocation: Invocation,
@@ -149,11 +151,7 @@ def request(
     """
     with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
         confirmer = Confirmer(invocation.output, virtual, press, timeout)
-        with (
-            open_token(invocation) as token,
-            pin.read() as secret,
-            token.session(secret) as session,
-        ):
+        with open_session(invocation, pin) as session:
             key = session.private_keys(label=label).one()
             made = confirmer.wait(session.request_certificate(key, subject))
         out.commit(made.pem.encode("ascii"))
@@ -225,6 +223,7 @@ def health(
 @_label_option
 @_id_option
 @pin_options
+@last_try_option
 @pass_invocation
 def delete(
     invocation: Invocation, *, label: str | None, key_id: bytes | None, pin: SecretSource
@@ -237,6 +236,6 @@ def delete(
         certificate = _one(session, label, key_id)
         facts = certificate_facts(certificate)
         with pin.read() as secret:
-            session.login(secret)
+            session.login(secret, allow_last_try=invocation.allow_last_try)
         session.delete_certificate(certificate)
     invocation.output.result(facts, f"Deleted {facts['label']!r}: {facts.get('subject', '?')}")

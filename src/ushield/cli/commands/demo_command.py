@@ -75,10 +75,10 @@ def command(
         say("There is no terminal here, so the demo presses the token's OK key itself.\n")
         press = Press.OK
     folder = _prepare(out)
+    if out is None:
+        say(f"Its files are kept in {folder}: a temporary directory, yours to delete.\n")
     story = _Story(invocation, folder, DemoBank(), press, timeout)
     facts, text = story.tell(KeyAlgorithm(algorithm))
-    if out is None:
-        text += "\nThat directory is temporary: delete it when you have seen enough."
     invocation.output.result(facts, text)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 
 from ushield.algorithms import KeyAlgorithm
-from ushield.cli.access import open_token
+from ushield.cli.access import open_session, open_token
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
 from ushield.cli.presentation import key_facts
-from ushield.cli.secrets import SecretSource, pin_options
+from ushield.cli.secrets import SecretSource, last_try_option, pin_options
 
 __all__ = ["command"]
 
@@ -53,6 +53,7 @@ def list_keys(invocation: Invocation) -> None:
 )
 @click.option("--label", default="signing", show_default=True, help="What to call it.")
 @pin_options
+@last_try_option
 @pass_invocation
 def generate(
     invocation: Invocation, *, algorithm: str, usage: str, label: str, pin: SecretSource
@@ -63,7 +64,7 @@ def generate(
     """
     from ushield.drivers.base import KeyUsage
 
-    with open_token(invocation) as token, pin.read() as secret, token.session(secret) as session:
+    with open_session(invocation, pin) as session:
         invocation.output.say("Making the key on the token; RSA can take a minute.")
         key = session.generate_key(KeyAlgorithm(algorithm), KeyUsage(usage), label=label)
     facts = key_facts(key.info)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import click
 
-from ushield.cli.access import open_token
+from ushield.cli.access import open_session, open_token
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
 from ushield.cli.presentation import describe_pin, pin_facts, table
-from ushield.cli.secrets import SecretSource, new_pin_option, pin_options, puk_option
+from ushield.cli.secrets import (
+    SecretSource,
+    last_try_option,
+    new_pin_option,
+    pin_options,
+    puk_option,
+)
 
 __all__ = ["command"]
-
-_last_try = click.option(
-    "--allow-last-try", is_flag=True, help="Go on even if a wrong entry would lock it."
-)
 
 
 @click.group()
@@ -42,11 +44,9 @@ def status(invocation: Invocation) -> None:
 @command.command(cls=TokenCommand)
 @pin_options
 @new_pin_option
-@_last_try
+@last_try_option
 @pass_invocation
-def change(
-    invocation: Invocation, *, pin: SecretSource, new_pin: SecretSource, allow_last_try: bool
-) -> None:
+def change(invocation: Invocation, *, pin: SecretSource, new_pin: SecretSource) -> None:
     """Replace the PIN by a new one.
 
     Example: ushield pin change --pin-file old.txt --new-pin-file new.txt
@@ -56,18 +56,16 @@ def change(
         pin.read() as old,
         new_pin.read(twice=True) as new,
     ):
-        token.pin.change(old, new, allow_last_try=allow_last_try)
+        token.pin.change(old, new, allow_last_try=invocation.allow_last_try)
     invocation.output.result({"changed": True}, "The PIN is changed.")
 
 
 @command.command(cls=TokenCommand)
 @puk_option
 @new_pin_option
-@_last_try
+@last_try_option
 @pass_invocation
-def unblock(
-    invocation: Invocation, *, puk: SecretSource, new_pin: SecretSource, allow_last_try: bool
-) -> None:
+def unblock(invocation: Invocation, *, puk: SecretSource, new_pin: SecretSource) -> None:
     """Set a new PIN by the PUK, after too many wrong ones.
 
     Example: ushield pin unblock --puk-file puk.txt --new-pin-file new.txt
@@ -77,22 +75,19 @@ def unblock(
         puk.read() as proof,
         new_pin.read(twice=True) as new,
     ):
-        token.pin.unblock(proof, new, allow_last_try=allow_last_try)
+        token.pin.unblock(proof, new, allow_last_try=invocation.allow_last_try)
     invocation.output.result({"unblocked": True}, "The PIN is unblocked and changed.")
 
 
 @command.command(cls=TokenCommand)
 @pin_options
-@_last_try
+@last_try_option
 @pass_invocation
-def verify(invocation: Invocation, *, pin: SecretSource, allow_last_try: bool) -> None:
+def verify(invocation: Invocation, *, pin: SecretSource) -> None:
     """Try the PIN; a wrong one spends a try.
 
     Example: ushield pin verify --pin-fd 3 3< pin.txt
     """
-    with (
-        open_token(invocation) as token,
-        pin.read() as secret,
-        token.session(secret, allow_last_try=allow_last_try),
-    ):
-        invocation.output.result({"verified": True}, "The PIN is right.")
+    with open_session(invocation, pin):
+        pass
+    invocation.output.result({"verified": True}, "The PIN is right.")

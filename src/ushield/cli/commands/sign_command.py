@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from ushield.cli.access import open_token, open_virtual
+from ushield.cli.access import open_session, open_virtual
 from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
 from ushield.cli.files import NewFile, read_file
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
 from ushield.cli.presentation import describe_fields, message_facts
-from ushield.cli.secrets import SecretSource, pin_options
+from ushield.cli.secrets import SecretSource, last_try_option, pin_options
 
 __all__ = ["command"]
 
@@ -27,12 +27,10 @@ __all__ = ["command"]
 )
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--key", "label", metavar="LABEL", help="Which key, where there are several.")
-@click.option(
-    "--allow-last-try", is_flag=True, help="Go on even if a wrong PIN would lock the token."
-)
 @timeout_option
 @press_option
 @pin_options
+@last_try_option
 @pass_invocation
 def command(
     invocation: Invocation,
@@ -41,7 +39,6 @@ def command(
     path: str,
     force: bool,
     label: str | None,
-    allow_last_try: bool,
     timeout: float | None,
     press: Press | None,
     pin: SecretSource,
@@ -59,11 +56,7 @@ def command(
     transaction = from_json(read_file(file, at_most=4 * MAX_JSON))
     with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
         confirmer = Confirmer(invocation.output, virtual, press, timeout)
-        with (
-            open_token(invocation) as token,
-            pin.read() as secret,
-            token.session(secret, allow_last_try=allow_last_try) as session,
-        ):
+        with open_session(invocation, pin) as session:
             key = None if label is None else session.private_keys(label=label).one()
             signature = confirmer.wait(session.sign(transaction, key=key))
         out.commit(signature.der)

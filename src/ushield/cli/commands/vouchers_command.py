@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ushield.cli.access import open_token
+from ushield.cli.access import open_session
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
 from ushield.cli.presentation import describe_fields, instant, message_facts
-from ushield.cli.secrets import SecretSource, pin_options
+from ushield.cli.secrets import SecretSource, last_try_option, pin_options
 
 if TYPE_CHECKING:
     from ushield.shield.requests import Voucher
@@ -19,13 +19,14 @@ __all__ = ["command", "describe_voucher"]
 
 @click.command(cls=TokenCommand)
 @pin_options
+@last_try_option
 @pass_invocation
 def command(invocation: Invocation, *, pin: SecretSource) -> None:
     """Print the token's own log of what it signed, newest first.
 
     Example: ushield vouchers --pin-file pin.txt
     """
-    with open_token(invocation) as token, pin.read() as secret, token.session(secret) as session:
+    with open_session(invocation, pin) as session:
         described = [describe_voucher(voucher) for voucher in session.vouchers()]
     invocation.output.result(
         {"vouchers": [facts for facts, _ in described]},
