@@ -231,6 +231,12 @@ def test_an_issuer_signed_with_sha_1_leads_nowhere() -> None:
     assert caught.value.reason.is_trust
 
 
+def test_an_issuer_signed_with_a_hash_that_is_not_listed_breaks_the_path() -> None:
+    lower = authority("Lower", "Test Bank CA", hash_algorithm=hashes.SHA224())
+    signer = Signer.issued(issuer="Lower").certificate
+    assert _reason(signer, ROOT, lower) is RejectionReason.PATH_INVALID
+
+
 def test_a_certificate_of_version_1_is_refused() -> None:
     signer = _reissued(Signer.issued().certificate, hashes.SHA256(), version="v1", extensions=None)
     assert _reason(signer, ROOT) is RejectionReason.CERTIFICATE_INVALID
@@ -244,6 +250,17 @@ def test_a_path_is_followed_six_certificates_up_and_no_further() -> None:
     with pytest.raises(TransactionRejected) as caught:
         trust.check(Signer.issued(issuer="CA 7").certificate, NOW)
     assert caught.value.reason is RejectionReason.ISSUER_UNKNOWN
+
+
+@pytest.mark.parametrize("broken", [63, 64])
+def test_sixty_four_paths_are_looked_at_and_no_more(broken: int) -> None:
+    expired = [authority("Lower", "Test Bank CA", not_after=NOW - SECOND) for _ in range(broken)]
+    good = authority("Lower", "Test Bank CA")
+    signer = Signer.issued(issuer="Lower").certificate
+    if broken < 64:
+        TrustStore.load(pem(ROOT, *expired, good)).check(signer, NOW)
+    else:
+        assert _reason(signer, ROOT, *expired, good) is RejectionReason.PATH_INVALID
 
 
 @pytest.mark.parametrize("algorithm", [KeyAlgorithm.RSA_2048, KeyAlgorithm.P384])
