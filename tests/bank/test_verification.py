@@ -28,7 +28,6 @@ from ushield.bank import (
 from ushield.cms import ParsedSignature, assemble, parse_signed_data, signed_attributes
 from ushield.cms.signed_data import assemble_signed_data
 from ushield.transaction import (
-    VIRTUAL_BANNER,
     Repertoire,
     Screen,
     Transaction,
@@ -58,7 +57,7 @@ def _reason(signature: bytes, at: datetime = NOW) -> RejectionReason:
 )
 def test_a_good_signature_says_what_was_signed_shown_and_by_whom(algorithm: KeyAlgorithm) -> None:
     signer = Signer.issued(algorithm)
-    screen = Screen(banner=VIRTUAL_BANNER)
+    screen = Screen(banner="虚拟")
     receipt = receipt_for(MESSAGE, screen, virtual=True)
     verified = verify_transaction(signer.sign(MESSAGE, receipt), TRUST, NOW)
     assert verified.transaction == TRANSFER
@@ -199,7 +198,7 @@ def test_a_message_that_no_token_reads_is_refused() -> None:
         {"pages_digest": bytes(32)},
         {"lines": 5},
         {"columns": 18},
-        {"banner": VIRTUAL_BANNER},
+        {"banner": "虚拟"},
         {"repertoire": "ascii"},
     ],
 )

@@ -168,6 +168,25 @@ def test_any_other_form_is_refused(text: str) -> None:
         parse_message(text.encode())
 
 
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        ("unknown field", "field '受益人' does not belong here"),
+        ("challenge shown", "field '挑战码' does not belong here"),
+        ("field twice", "field 收款人 stands twice"),
+        ("field out of order", "field 收款人 is out of order"),
+        ("field missing", "field 收款人 is missing"),
+        ("kind not first", "the first field must be 业务"),
+        ("kind unknown", "no such kind of transaction"),
+        ("too many fields", "more than 16 fields"),
+        ("expiry not padded", "a value is not written in its one form"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_with_the_fields(form: str, reason: str) -> None:
+    with pytest.raises(MessageInvalid, match=reason):
+        parse_message(REFUSED[form].encode())
+
+
 def test_a_refusal_names_the_byte_where_reading_stopped() -> None:
     text = _changed("李四", "李&四")
     at = text.encode().index(b"&\xe5")

@@ -49,6 +49,8 @@ DECEIVING = {
     "space after": "张三 ",
     "ideographic space after": "张三\u3000",
     "two spaces": "张  三",
+    "two spaces in ASCII": "Zhang  San",
+    "space before ASCII": " Zhang",
     "mixed spaces": "张 \u3000三",
     "decomposed": "Cafe\u0301",
     "compatibility ideograph": "\uf900",

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tests.transaction.strategies import DRAWABLE, EXAMPLES, TRANSFER, texts, transactions
 from ushield.errors import DisplayRefused, InputInvalid
 from ushield.transaction import (
-    VIRTUAL_BANNER,
     Field,
     Page,
     Repertoire,
@@ -29,7 +28,7 @@ screens = st.builds(
     Screen,
     lines=st.integers(4, 12),
     columns=st.integers(16, 40),
-    banner=st.sampled_from(["", VIRTUAL_BANNER]),
+    banner=st.sampled_from(["", "虚拟"]),
     max_pages=st.just(99),
 )
 
@@ -116,7 +115,7 @@ def test_a_screen_too_low_for_a_label_and_its_value_is_refused() -> None:
 
 
 def test_a_login_on_the_default_screen() -> None:
-    screen = Screen(banner=VIRTUAL_BANNER)
+    screen = Screen(banner="虚拟")
     assert lay_out(_shown(EXAMPLES[3]), screen) == (
         ("◆业务:登录", "", "", "虚拟 1/3 ↓"),
         ("◆登录网站:", "mybank.example.c", "om", "虚拟 2/3 ↑↓"),

@@ -17,14 +17,13 @@ from ushield.transaction.model import (
     batch_digest,
 )
 from ushield.transaction.money import Currency, Money
-from ushield.transaction.pages import VIRTUAL_BANNER, Page, Screen, lay_out, pages_digest
+from ushield.transaction.pages import Page, Screen, lay_out, pages_digest
 from ushield.transaction.repertoire import Repertoire
 
 __all__ = [
     "HIDDEN_LABELS",
     "KIND_LABEL",
     "MAX_MESSAGE",
-    "VIRTUAL_BANNER",
     "Batch",
     "BatchRow",
     "BillPayment",

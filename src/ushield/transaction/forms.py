@@ -26,9 +26,11 @@ from ushield.transaction.model import (
 from ushield.transaction.money import Money
 
 __all__ = [
+    "COUNT",
     "FORMS",
     "HIDDEN_LABELS",
     "KIND_LABEL",
+    "MONEY",
     "WHOLE_LABELS",
     "Entry",
     "Form",

@@ -67,7 +67,7 @@ def write_message(transaction: Transaction) -> bytes:
 
 
 def parse_message(data: bytes) -> Message:
-    """Read a message; `MessageInvalid` says why, and at which byte, if it is not one.
+    """Read a message; `MessageInvalid` says why it is none, and at which byte the form breaks.
 
     Only the form of `write_message` is taken: for every message read here, writing its transaction
     gives ``data`` again.

@@ -15,12 +15,9 @@ from ushield.transaction.forms import WHOLE_LABELS
 from ushield.transaction.message import Field
 from ushield.transaction.repertoire import Repertoire
 
-__all__ = ["LABEL_END", "MOST_PAGES", "VIRTUAL_BANNER", "Page", "Screen", "lay_out", "pages_digest"]
+__all__ = ["LABEL_END", "MOST_PAGES", "Page", "Screen", "lay_out", "pages_digest"]
 
 MOST_PAGES = 99
-VIRTUAL_BANNER = "虚拟"
-"""What a virtual token's status line begins with."""
-
 LABEL_END = ":"
 """What ends a label; no label has one, so the first one on a label's line does."""
 
