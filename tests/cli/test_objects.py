@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.cli.conftest import PAYMENT, Enrolled, run, told
-from ushield.cli.demo_bank import DemoBank
+from ushield.bank.authority import DevelopmentAuthority
 
 
 def test_info_tells_the_token_without_a_pin(enrolled: Enrolled) -> None:
@@ -56,7 +56,7 @@ def test_an_empty_token_has_nothing_to_list(tmp_path: Path) -> None:
 
 def test_a_requested_certificate_is_imported_and_signs(enrolled: Enrolled) -> None:
     pin = enrolled.secret(enrolled.pin)
-    bank = DemoBank()
+    bank = DevelopmentAuthority("Demo Bank")
     enrolled.run("key", "generate", "--algorithm", "p256", "--label", "second", "--pin-file", pin)
     csr, issued = enrolled.folder / "second.csr", enrolled.folder / "second.pem"
     asked = enrolled.run(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Enrolled, run, told
-from ushield.cli.demo_bank import DemoBank
+from ushield.bank.authority import DevelopmentAuthority
 
 
 def test_a_signature_that_holds_is_told_in_words(enrolled: Enrolled) -> None:
@@ -34,7 +34,7 @@ def test_a_signature_that_holds_is_told_to_programs(enrolled: Enrolled) -> None:
 
 def test_another_banks_ca_does_not_trust_it(enrolled: Enrolled, tmp_path: Path) -> None:
     other = tmp_path / "other.pem"
-    other.write_bytes(DemoBank().ca_pem)
+    other.write_bytes(DevelopmentAuthority("Other Bank").ca_pem)
     result = run("--json", "verify", str(enrolled.signature), "--ca", str(other))
     assert result.exit_code == 41
     assert told(result)["error"]["facts"] == {"reason": "issuer-unknown"}

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ushield.bank.authority import DevelopmentAuthority
     from ushield.bank.rejection import RejectionReason, TransactionRejected
     from ushield.bank.trust import TrustStore
     from ushield.bank.verification import VerifiedTransaction, verify_transaction
 
 __all__ = [
+    "DevelopmentAuthority",
     "RejectionReason",
     "TransactionRejected",
     "TrustStore",
@@ -21,6 +23,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DevelopmentAuthority": "authority",
     "RejectionReason": "rejection",
     "TransactionRejected": "rejection",
     "TrustStore": "trust",

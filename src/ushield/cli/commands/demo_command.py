@@ -26,7 +26,7 @@ from ushield.errors import PinInvalid
 from ushield.pin import PinReference, PinRules
 
 if TYPE_CHECKING:
-    from ushield.cli.demo_bank import DemoBank
+    from ushield.bank.authority import DevelopmentAuthority
     from ushield.signing import Pending, SigningSession, TransactionSignature
     from ushield.virtual.token import VirtualToken
 
@@ -68,7 +68,7 @@ def command(
 
     Example: ushield demo --out demo
     """
-    from ushield.cli.demo_bank import DemoBank
+    from ushield.bank.authority import DevelopmentAuthority
 
     say = invocation.output.say
     if press is None and not has_terminal():
@@ -77,7 +77,7 @@ def command(
     folder = _prepare(out)
     if out is None:
         say(f"Its files are kept in {folder}: a temporary directory, yours to delete.\n")
-    story = _Story(invocation, folder, DemoBank(), press, timeout)
+    story = _Story(invocation, folder, DevelopmentAuthority("Demo Bank"), press, timeout)
     facts, text = story.tell(KeyAlgorithm(algorithm))
     invocation.output.result(facts, text)
 
@@ -102,7 +102,7 @@ class _Story:
 
     invocation: Invocation
     folder: Path
-    bank: DemoBank
+    bank: DevelopmentAuthority
     press: Press | None
     timeout: float | None
     screens: str = ""
@@ -174,7 +174,7 @@ class _Story:
     ) -> TransactionSignature:
         from ushield.transaction import from_json
 
-        payment = json.dumps(_payment(self.bank.new_challenge()), ensure_ascii=False, indent=2)
+        payment = json.dumps(_payment(secrets.token_hex(8)), ensure_ascii=False, indent=2)
         self._step(f"The net bank asks for a payment:\n{payment}")
         self._step("李四 types the PIN, and the token shows what it is about to sign.")
         pending = session.sign(from_json(payment), pin=pin)
