@@ -85,6 +85,25 @@ def test_right_pin_costs_no_try_on_a_disk_that_fills_up_at_any_moment(path: Path
                 assert pins.state(USER).tries_left == MAX_TRIES
 
 
+def test_right_pin_costs_no_try_where_a_checkpoint_finds_no_room(path: Path) -> None:
+    refused = 0
+    for commits_before in range(1, transactions._COMMITS_PER_CHECKPOINT + 1):
+        room = Room(None)
+        with Nvram.open(path, connect=connect_through(room.disk)) as nvram:
+            pins = PinStore(nvram, RULES)
+            # Pages that the log holds and the database does not have yet.
+            nvram.put_certificate(b"\x07" * 8_000, slot=commits_before + 2)
+            for _ in range(commits_before - 1):
+                nvram.count_power_up()
+            room.left = 0
+            try:
+                pins.verify(USER, PIN)
+            except StorageFull:
+                refused += 1
+            assert pins.state(USER).tries_left == MAX_TRIES
+    assert refused == 1
+
+
 def test_without_room_for_the_log_a_right_pin_could_cost_a_try(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
