@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from ushield.testing.token import VirtualTokenUnderTest
+from ushield.testing.token import ForeignToken, VirtualTokenUnderTest
 
 TESTS = """
     def test_any_token_opens(virtual_token):
@@ -66,6 +67,22 @@ def test_with_it_the_named_token_is_used_and_the_rest_skipped_with_the_reason(
             f"SKIPPED*{spec} is no fresh virtual token (*): run without --ushield-token",
         ]
     )
+
+
+def test_whatever_only_a_virtual_token_has_is_skipped(tmp_path: Path) -> None:
+    def skip(what: str) -> NoReturn:
+        raise LookupError(what)
+
+    foreign = ForeignToken("usb:1-4", "864209", say=print, skip=skip)
+    with VirtualTokenUnderTest(tmp_path / "a.token") as token:
+        names = {name for name in dir(token) if not name.startswith("_")}
+    missing = names - set(dir(foreign))
+    assert {"path", "clock", "unplug"} <= missing
+    for name in missing:
+        with pytest.raises(LookupError, match=f"{name} of a virtual token"):
+            getattr(foreign, name)
+    with pytest.raises(AttributeError):
+        _ = foreign.pni
 
 
 def test_a_foreign_token_without_its_pin_is_refused_before_any_try_is_spent(

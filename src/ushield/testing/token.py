@@ -168,6 +168,9 @@ class VirtualTokenUnderTest(TokenUnderTest):
         self.close()
 
 
+_OF_A_VIRTUAL_TOKEN = frozenset(("authority", "clock", "path", "puk", "virtual"))
+
+
 class ForeignToken(TokenUnderTest):
     """A token that the tests did not make: what only a virtual one can do calls ``skip``."""
 
@@ -184,6 +187,6 @@ class ForeignToken(TokenUnderTest):
         return self._panel
 
     def __getattr__(self, name: str) -> NoReturn:
-        if hasattr(VirtualTokenUnderTest, name) or name in ("clock", "puk", "authority", "virtual"):
+        if hasattr(VirtualTokenUnderTest, name) or name in _OF_A_VIRTUAL_TOKEN:
             self._skip(f"{name} of a virtual token")
         raise AttributeError(name)
