@@ -213,7 +213,7 @@ class AccessDenied(TransportError):
     """The system does not let this user open the device."""
 
     code = "access-denied"
-    default_remedy = "Install the project's udev rules (see docs), then plug the token in again."
+    default_remedy = "Install the udev rules (README, Hardware), then plug the token in again."
 
 
 class TokenRemoved(TransportError):
@@ -292,10 +292,10 @@ class TokenFull(CardError):
 
 
 class StorageFull(CardError):
-    """A virtual token's disk is full; the token is as it was before the command."""
+    """The token's memory took no write (a virtual token's disk is full); nothing has changed."""
 
     code = "storage-full"
-    default_remedy = "Free space on the disk of the token file."
+    default_remedy = "Free space on the disk of a virtual token; take a real one to the bank."
 
 
 class ObjectNotFound(CardError):

@@ -68,6 +68,7 @@ def test_a_status_word_becomes_its_error(sw: int, error: type[UShieldError]) -> 
         (UNBLOCK, 0x6A80, errors.InputInvalid),
         (UNBLOCK, 0x6985, errors.InputInvalid),
         (UNBLOCK, 0x6984, errors.CapabilityMissing),
+        (UNBLOCK, 0x9509, errors.PinInvalid),
     ],
 )
 def test_a_command_may_mean_something_else_by_it(

@@ -40,7 +40,7 @@ class RejectionReason(StrEnum):
 
     @property
     def is_trust(self) -> bool:
-        """The signature may be sound, but its signer is not trusted (exit code 41, not 40)."""
+        """The signature may be sound, but its signer is not trusted."""
         return self in _TRUST
 
 
@@ -61,7 +61,7 @@ _SIGN_AGAIN = "Do not carry the transaction out; have it signed again."
 _TRUST_REMEDY = {
     RejectionReason.CERTIFICATE_EXPIRED: "Renew the certificate, then sign again.",
     RejectionReason.CERTIFICATE_NOT_YET_VALID: "Check this machine's clock, then the certificate.",
-    RejectionReason.ISSUER_UNKNOWN: "Check that --ca names the CA that issued the certificate.",
+    RejectionReason.ISSUER_UNKNOWN: "Check that the trusted CAs include the certificate's issuer.",
 }
 _TRUST_DEFAULT = "Do not carry the transaction out; the certificate is not one for signing it."
 

@@ -112,6 +112,10 @@ class ShieldLink:
         cla: int = CLA_ISO,
         timeout: float | None = None,
     ) -> ResponseApdu:
+        """Send one command, for whoever reads its status word.
+
+        ``timeout`` in seconds; the profile's time for a command by default.
+        """
         command = CommandApdu(cla, instruction, p1, p2, data, ne)
         return self._channel.send(
             command, timeout=self.timeouts.command if timeout is None else timeout
@@ -128,6 +132,10 @@ class ShieldLink:
         timeout: float | None = None,
         meanings: dict[int, Meaning] | None = None,
     ) -> bytes:
+        """Send one command; the data of its answer, or its status word as the error it stands for.
+
+        ``meanings`` are those of this command, see `refusal`.
+        """
         response = self.send(instruction, p1, p2, data, cla=cla, timeout=timeout)
         if not response.ok:
             raise refusal(response.sw, meanings)
@@ -141,6 +149,7 @@ class ShieldLink:
         slot: int | None = None,
         meanings: dict[int, Meaning] | None = None,
     ) -> _T:
+        """GET DATA: the object with ``tag``, read by ``decode``; ``slot`` for a certificate's."""
         p1, p2 = divmod(WHOLE_CARD, 0x100)
         data = tag_list(tag, slot)
         return decoded(decode, self.ask(Instruction.GET_DATA, p1, p2, data, meanings=meanings))

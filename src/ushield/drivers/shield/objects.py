@@ -76,7 +76,10 @@ class ObjectCommands:
         """
         limit = self._link.application.max_certificate
         if len(der) > limit:
-            raise TokenFull(f"{len(der)} bytes; the token stores certificates of up to {limit}")
+            raise TokenFull(
+                f"{len(der)} bytes; the token stores certificates of up to {limit}",
+                remedy="Ask the bank for a shorter certificate, or use another token.",
+            )
         if not der:
             raise CertificateInvalid("an empty certificate")
         answer = self._put(StoredCertificate(0, der, label, is_ca))

@@ -53,7 +53,7 @@ Meaning = Callable[[], UShieldError]
 _GENERAL: dict[int, Meaning] = {
     StatusWord.SECURITY_STATUS_NOT_SATISFIED: lambda: LoginRequired("the token wants the PIN"),
     StatusWord.NOT_ENOUGH_MEMORY: lambda: TokenFull("the token has no room for it"),
-    StatusWord.MEMORY_FAILURE: lambda: StorageFull("the token could not store it"),
+    StatusWord.MEMORY_FAILURE: lambda: StorageFull("the token's memory took no write"),
     StatusWord.REFERENCED_DATA_NOT_FOUND: lambda: ObjectNotFound("the token has no such object"),
     ShieldStatus.PENDING: lambda: RequestPending("no key was pressed yet"),
     ShieldStatus.REJECTED: lambda: Rejected("rejected on the token"),
@@ -86,6 +86,9 @@ GENERATE: dict[int, Meaning] = {
     ),
 }
 UNBLOCK: dict[int, Meaning] = {
+    ShieldStatus.PIN_WEAK: lambda: PinInvalid(
+        "too easy to guess", reference=PinReference.USER.value, rule="weak"
+    ),
     StatusWord.WRONG_DATA: lambda: InputInvalid(
         "this is not the bank's signature over the token's last challenge",
         remedy="Take a new challenge from the token to the bank.",
