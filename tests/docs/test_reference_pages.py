@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.transport import cards
+from ushield.ccid.descriptor import ClassDescriptor
 from ushield.shield.commands import (
     AID,
     ALGORITHM_CODE,
@@ -22,6 +24,7 @@ from ushield.shield.requests import RefusalReason, RequestStage
 from ushield.transaction.forms import FORMS, HIDDEN_LABELS
 from ushield.transaction.json_form import from_json
 from ushield.transaction.message import MAX_MESSAGE
+from ushield.virtual.usb import descriptors
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PROTOCOL = (DOCS / "protocol.md").read_text()
@@ -72,6 +75,12 @@ def test_the_protocol_page_has_the_aid_and_every_panel_event() -> None:
     assert f"interrupt IN, {EVENT_SIZE} bytes" in events
     (kinds,) = (line for line in events.splitlines() if line.startswith("| 0 |"))
     assert re.findall("`([0-9A-F]+)`", kinds) == [f"{kind:02X}" for kind in PanelEventKind]
+
+
+def test_the_protocol_page_has_the_reader_s_features() -> None:
+    reader, _ = descriptors.configuration(cards.device().config_bytes()).interfaces
+    features = ClassDescriptor.decode(reader[0].interface.extra_descriptors).features
+    assert f"dwFeatures `{features:08X}`" in section(PROTOCOL, "USB")
 
 
 def test_the_message_page_has_every_field_in_its_place() -> None:
