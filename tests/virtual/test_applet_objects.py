@@ -220,6 +220,15 @@ def test_garbage_is_no_certificate(host: Host, garbage: bytes, is_ca: bool) -> N
     assert host.get(DataObject.CERTIFICATES).data == b""
 
 
+@pytest.mark.parametrize("is_ca", [False, True])
+def test_a_certificate_of_a_version_that_x509_has_not_is_refused(host: Host, is_ca: bool) -> None:
+    # Version v3 is the number 2 in [0] (RFC 5280, 4.1.2.1).
+    v3, v8 = bytes.fromhex("A003020102"), bytes.fromhex("A003020107")
+    certified = certificate_for(host.generate())
+    assert host.put_certificate(certified.replace(v3, v8, 1), is_ca=is_ca).sw == WRONG_DATA
+    assert host.get(DataObject.CERTIFICATES).data == b""
+
+
 def test_a_certificate_cut_short_or_continued_is_refused(host: Host) -> None:
     certificate = certificate_for(host.generate())
     for changed in (certificate[:-1], certificate + b"\0", certificate[1:]):

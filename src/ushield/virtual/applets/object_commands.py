@@ -173,5 +173,5 @@ def _public_key(certificate: bytes) -> bytes:
     try:
         public_key = x509.load_der_x509_certificate(certificate).public_key()
         return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise CertificateInvalid(f"no certificate: {error}") from error

@@ -30,6 +30,8 @@ _OBJECT_IDENTIFIER = {
 _KIND = (("业务", "证书申请"), ("Request", "certificate"))
 _FINGERPRINT = ("公钥指纹", "Key SHA-256")
 _SEQUENCE, _SET, _OID = 0x30, 0x31, 0x06
+# A UUID's number is the longest that anybody needs (X.667, 7).
+_MAX_ARC_BITS = 128
 # UTF8String, NumericString, PrintableString, IA5String (X.680, 8.6).
 _TEXT_ENCODINGS = {0x0C: "utf-8", 0x12: "ascii", 0x13: "ascii", 0x16: "ascii"}
 
@@ -110,6 +112,8 @@ def _dotted(encoded: bytes) -> str:
             break
         arc = arc << 7 | octet & 0x7F
         begins = not octet & 0x80
+        if arc >> _MAX_ARC_BITS:
+            break
         if begins:
             arcs.append(arc)
             arc = 0
