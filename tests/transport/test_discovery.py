@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -238,3 +240,18 @@ def test_watching_ends_when_it_is_told_to_while_nothing_happens() -> None:
     watcher.join(10)
     assert not watcher.is_alive()
     assert seen == []
+
+
+def test_a_machine_without_any_libusb_has_an_empty_list_and_no_traceback() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['libusb_package'] = None\n"
+        "from usb.backend import libusb1\n"
+        "libusb1.get_backend = lambda find_library=None: None\n"
+        "from ushield.transport.usb.scheme import SCHEME\n"
+        "assert SCHEME.find() == ()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")

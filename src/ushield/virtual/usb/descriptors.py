@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Final
 
+from ushield.errors import ProtocolViolation
+
 __all__ = ["Alternate", "ConfigurationTree", "DescriptorMalformed", "configuration", "device"]
 
 _DEVICE: Final = 0x01
@@ -71,8 +73,10 @@ _INTERFACE_FORMAT: Final = struct.Struct("<9B")
 _ENDPOINT_FORMAT: Final = struct.Struct("<BBBBHB")
 
 
-class DescriptorMalformed(ValueError):
-    """Bytes that are no descriptor of the wanted type; never leaves the backend."""
+class DescriptorMalformed(ProtocolViolation):
+    """Bytes that are no descriptor of the wanted type; the backend makes an I/O error of it."""
+
+    code = "descriptor-malformed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -322,17 +322,19 @@ class CcidSlot:
     def _work(
         self, job: _Job, operation: Callable[[], bytes], finish: Callable[[int, bytes], None]
     ) -> None:
-        self._card_lock.acquire()
         try:
-            answer = operation() if self._job is job else b""
-        finally:
+            self._card_lock.acquire()
+            try:
+                answer = operation() if self._job is job else b""
+            finally:
+                with self._lock:
+                    self._leave_card()
             with self._lock:
-                self._leave_card()
-        with self._lock:
-            if self._job is job:
-                self._job = None
-                finish(job.seq, answer)
-        job.done.set()
+                if self._job is job:
+                    self._job = None
+                    finish(job.seq, answer)
+        finally:
+            job.done.set()
 
     def _extend(self, job: _Job) -> None:
         while not job.done.wait(self._extension_interval):
