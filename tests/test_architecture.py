@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -50,3 +51,14 @@ def test_every_public_module_says_what_it_is_for_and_what_it_exports(path: Path)
         if isinstance(target, ast.Name)
     }
     assert "__all__" in names
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_exported_name_is_there(path: Path) -> None:
+    parts = path.relative_to(REPOSITORY / "src").with_suffix("").parts
+    if parts[-1] == "__main__":
+        return
+    module = import_module(".".join(parts).removesuffix(".__init__"))
+    exported = getattr(module, "__all__", [])
+    assert [name for name in exported if not hasattr(module, name)] == []
+    assert len(set(exported)) == len(exported)
