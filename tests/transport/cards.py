@@ -14,7 +14,7 @@ OK: Final = b"\x90\x00"
 
 SLOW: Final = 0x46
 LONG: Final = 0xB0
-UNKNOWN: Final = b"\x6d\x00"
+WRONG_LENGTH: Final = b"\x67\x00"
 
 
 class EchoCard:
@@ -41,6 +41,8 @@ class EchoCard:
 
     def transmit(self, command: bytes) -> bytes:
         self.seen.append(command)
+        if len(command) < 4:
+            return WRONG_LENGTH
         if command[1] == SLOW:
             self.entered.set()
             assert self.release.wait(30)
@@ -49,7 +51,7 @@ class EchoCard:
         return body(command) + OK
 
     def is_slow(self, command: bytes) -> bool:
-        return command[1] == SLOW
+        return command[1:2] == bytes([SLOW])
 
 
 def echo(data: bytes, *, ins: int = 0x88) -> bytes:
