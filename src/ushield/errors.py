@@ -163,6 +163,7 @@ class TokenFileInvalid(InputInvalid):
     """A virtual token's file that is cut short, foreign, or open to other users."""
 
     code = "token-file-invalid"
+    default_remedy = "Name a file that `ushield virtual create` made."
     carries: ClassVar[tuple[str, ...]] = ("path",)
 
     def __init__(self, message: str, *, path: str, remedy: str | None = None) -> None:

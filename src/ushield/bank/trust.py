@@ -73,11 +73,15 @@ class TrustStore:
             else:
                 certificates = [x509.load_der_x509_certificate(data)]
         except (ValueError, x509.InvalidVersion) as error:
-            raise CertificateInvalid("the CA file holds no readable certificate") from error
+            raise CertificateInvalid(
+                "the CA file holds no readable certificate",
+                remedy="Give certificates in PEM, one after the other, or one in DER.",
+            ) from error
         anchors = tuple(each for each in certificates if _issued(each, each))
         if not anchors:
             raise CertificateInvalid(
-                "the CA file has no self-signed certificate, where a path could end"
+                "the CA file has no self-signed certificate, where a path could end",
+                remedy="Add the root CA's certificate to the file.",
             )
         return cls(anchors, tuple(each for each in certificates if each not in anchors))
 
