@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from ushield.errors import InputInvalid
@@ -11,8 +14,10 @@ from ushield.transaction.repertoire import Repertoire
 from ushield.virtual.profile import load_profile, profile_names
 
 
-def test_the_profiles_that_the_documents_name_are_there() -> None:
-    assert set(profile_names()) == {"ascii", "default", "lenient", "wide"}
+def test_the_profiles_are_those_that_the_testing_page_names() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "testing.md").read_text()
+    table = page.split("| profile | is |", 1)[1].split("\n\n", 1)[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == list(profile_names())
 
 
 @pytest.mark.parametrize("name", profile_names())
