@@ -117,6 +117,20 @@ def test_the_longest_extended_apdu_goes_through_a_reader_with_short_messages() -
     assert len(wire.run(reader.transmit(0, apdu, 30))) == reader.limits(0).response
 
 
+def test_a_reader_that_announces_messages_of_4_gib_gets_no_more_memory_than_an_apdu_takes() -> None:
+    reader, wire = powered(max_message_length=0xFFFFFFFF)
+    program = reader.transmit(0, b"\x00\x88\x00\x00", 30)
+    step = next(program)
+    while not isinstance(step, Receive):
+        step = program.send(None)
+    assert step.size == 65600
+    program.close()
+    wire.run(reader.resynchronise(0))
+    wire.incoming.append(b"\x80" + (1 << 20).to_bytes(4, "little") + bytes(65536 - 5))
+    with pytest.raises(FrameInvalid):
+        wire.run(reader.slot_status(0))
+
+
 def test_a_chain_is_marked_as_table_6_1_4_says() -> None:
     reader, wire = powered(card=lambda _: bytes(25), max_message_length=20)
     wire.run(reader.transmit(0, bytes(25), 30))

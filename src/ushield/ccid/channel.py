@@ -23,6 +23,7 @@ from ushield.ccid.messages import (
     pack_frame,
 )
 from ushield.ccid.steps import ClassRequest, ClearHalt, Control, Program, Receive, Send
+from ushield.ccid.t1 import MAX_EXTENDED_COMMAND
 from ushield.errors import InputInvalid, ProtocolViolation, TransferTimeout
 
 __all__ = ["HEADER", "Answer", "Channel", "Patience", "Quirks"]
@@ -30,6 +31,9 @@ __all__ = ["HEADER", "Answer", "Channel", "Patience", "Quirks"]
 HEADER: Final = struct.Struct("<BIBBBBB")
 
 _BUFFER: Final = 65536
+# No message carries more than the longest APDU, whatever the descriptor says: a device must not
+# choose how much memory the host takes for it.
+_LONGEST: Final = HEADER_LENGTH + MAX_EXTENDED_COMMAND
 _MAX_STALE: Final = 256
 _ATTEMPTS: Final = 3
 _USB_PACKET: Final = 64
@@ -80,7 +84,7 @@ class Channel:
     slot of a command whose answer is still to come: ``None`` means in step.
     """
 
-    __slots__ = ("buffer", "clock", "descriptor", "in_flight", "quirks", "sequence")
+    __slots__ = ("buffer", "clock", "descriptor", "in_flight", "longest", "quirks", "sequence")
 
     def __init__(
         self, descriptor: ClassDescriptor, quirks: Quirks, clock: Callable[[], float]
@@ -90,7 +94,8 @@ class Channel:
         self.clock = clock
         self.sequence = 0
         self.in_flight: int | None = None
-        self.buffer = max(_BUFFER, -(-descriptor.max_message_length // _USB_PACKET) * _USB_PACKET)
+        self.longest = min(descriptor.max_message_length, _LONGEST)
+        self.buffer = max(_BUFFER, -(-self.longest // _USB_PACKET) * _USB_PACKET)
 
     def command(
         self,
@@ -236,10 +241,10 @@ class Channel:
                 offset=0,
             )
         length = HEADER_LENGTH + int.from_bytes(frame[1:5], "little")
-        if max(length, len(frame)) > self.descriptor.max_message_length:
+        if max(length, len(frame)) > self.longest:
             raise FrameInvalid(
                 f"a message of {max(length, len(frame))} bytes from a reader whose longest has "
-                f"{self.descriptor.max_message_length}",
+                f"{self.longest}",
                 offset=1,
             )
         while len(frame) < length and len(frame) % _USB_PACKET == 0:
