@@ -36,7 +36,8 @@ class DirectConnection:
         self.timeouts: list[float | None] = []
         self.closed = 0
 
-    def hold(self) -> AbstractContextManager[object]:
+    def hold(self, timeout: float | None = None) -> AbstractContextManager[object]:
+        del timeout
         return self._lock
 
     def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.iso7816.connections import EXTENDED, SHORT, commands_log, echo_connection, scripted
-from ushield.errors import ProtocolViolation, TransferTimeout
+from ushield.errors import ApduInvalid, ProtocolViolation, TransferTimeout
 from ushield.iso7816.apdu import CommandApdu, ResponseApdu
 from ushield.iso7816.channel import MAX_ANSWER, ApduChannel
 from ushield.iso7816.traffic import Exchange
@@ -137,6 +137,15 @@ def test_pieces_without_end_are_a_violation() -> None:
 def test_an_answer_without_a_status_word_is_a_violation(answer: str) -> None:
     with pytest.raises(ProtocolViolation):
         ApduChannel(scripted([answer])).send(CommandApdu(0, 0xCB, ne=256))
+
+
+@pytest.mark.parametrize("most", range(4, 7))
+def test_where_no_byte_of_data_fits_into_a_command_none_is_sent(most: int) -> None:
+    connection = scripted(["9000"], ApduLimits(most, 258, extended=False))
+    with pytest.raises(ApduInvalid):
+        ApduChannel(connection).send(CommandApdu(0, 0xCB, 0, 0, b"x"))
+    assert connection.commands == []
+    assert ApduChannel(connection).send(CommandApdu(0, 0xCB)).ok
 
 
 def test_the_timeout_is_for_the_whole_exchange() -> None:

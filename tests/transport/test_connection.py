@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from tests.transport.cards import ATR, OK, SLOW, EchoCard, connect, device, echo, long_answer
+from ushield.ccid.messages import CommandStatus, MessageType, data_block
 from ushield.errors import (
     ApduInvalid,
     TokenBusy,
@@ -18,9 +19,11 @@ from ushield.errors import (
     TransferTimeout,
     TransportError,
 )
+from ushield.iso7816.apdu import CommandApdu
+from ushield.iso7816.channel import ApduChannel
 from ushield.transport.connection import CardConnection, DeviceInfo
 from ushield.transport.usb.connection import UsbConnection
-from ushield.virtual.usb import VirtualUsbDevice
+from ushield.virtual.usb import Direction, FaultKind, VirtualUsbDevice
 
 REPORT: Final = b"sixteen bytes ok"
 
@@ -135,6 +138,15 @@ def test_waiting_for_another_thread_ends_with_the_commands_time(
     assert isinstance(other.error, TokenBusy)
     assert other.error.pid == os.getpid()
     assert card.seen == []
+
+
+def test_a_whole_exchange_waits_for_another_thread_no_longer_than_its_own_time(
+    connection: UsbConnection,
+) -> None:
+    channel = ApduChannel(connection)
+    with connection.hold():
+        other = Caller(lambda: channel.send(CommandApdu(0, 0x88), timeout=0.05)).join()
+    assert isinstance(other.error, TokenBusy)
 
 
 def test_a_slow_command_is_waited_for(connection: UsbConnection, card: EchoCard) -> None:
@@ -297,6 +309,54 @@ def test_closing_ends_what_other_threads_wait_for(
     assert isinstance(command.join().error, TransferFailed)
     assert isinstance(panel.join().error, TransferFailed)
     card.release.set()
+
+
+def test_closing_does_not_wait_for_a_thread_that_keeps_others_out(
+    plugged: VirtualUsbDevice, card: EchoCard
+) -> None:
+    connection = connect(plugged)
+    with connection.hold():
+        assert Caller(connection.close).join().error is None
+        assert not card.powered
+        with pytest.raises(TransferFailed, match="closed"):
+            connection.transmit(echo(b"x"))
+    connect(plugged).close()
+
+
+class LongWait(VirtualUsbDevice):
+    """An echo token that asks for 255 times the usual wait, and is silent then."""
+
+    def _answer(self, frame: bytes) -> None:
+        if frame[0] == MessageType.DATA_BLOCK and self.asking:
+            frame = data_block(0, frame[6], b"", CommandStatus.TIME_EXTENSION, 255)
+        super()._answer(frame)
+        self.asked.set()
+
+    asking = False
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        super().__init__(
+            EchoCard(), vendor_id=1, product_id=2, manufacturer="", product="", serial=""
+        )
+
+
+def test_closing_does_not_wait_as_long_as_the_device_asks_for() -> None:
+    plugged = LongWait()
+    connection = connect(plugged)
+    plugged.asking = True
+    plugged.asked.clear()
+    command = Caller(lambda: connection.transmit(echo(b"x"), timeout=600))
+    assert plugged.asked.wait(5)
+    assert Caller(connection.close).join().error is None
+    assert isinstance(command.join().error, TransferFailed)
+
+
+def test_a_wait_ends_with_its_time_and_not_before(plugged: VirtualUsbDevice) -> None:
+    connection = connect(plugged)
+    plugged.faults.order(FaultKind.DELAY, Direction.IN, seconds=0.6)
+    assert connection.transmit(echo(b"late"), timeout=20) == b"late" + OK
+    connection.close()
 
 
 def test_what_an_earlier_program_left_unread_answers_nothing_of_ours(

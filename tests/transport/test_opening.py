@@ -15,7 +15,9 @@ import usb.util
 from usb.backend import libusb1
 
 from tests.transport.cards import OK, EchoCard, connect, device, echo
+from ushield.ccid.commands import Abort
 from ushield.ccid.errors import EndpointHalted
+from ushield.ccid.steps import ClassRequest, Control, Send
 from ushield.errors import (
     AccessDenied,
     ProtocolViolation,
@@ -267,6 +269,21 @@ def test_an_endpoint_left_halted_by_an_earlier_program_is_no_obstacle(endpoint: 
     found = usb.core.find(backend=bus)
     found.ctrl_transfer(0x02, 0x03, 0x00, endpoint)
     connection = open_usb(found)
+    assert connection.transmit(echo(b"x")) == b"x" + OK
+    connection.close()
+
+
+@pytest.mark.parametrize("half", ["control", "bulk"])
+def test_half_an_abort_left_by_a_program_that_died_is_no_obstacle(half: str) -> None:
+    bus = VirtualBackend([device()])
+    dying = open_usb(usb.core.find(backend=bus))
+    link = dying._link
+    if half == "control":
+        link.perform(Control(ClassRequest.ABORT, 9 << 8, 0, 1.0))
+    else:
+        link.perform(Send(Abort(0, 9).encode(), 1.0))
+    link.close()
+    connection = open_usb(usb.core.find(backend=bus))
     assert connection.transmit(echo(b"x")) == b"x" + OK
     connection.close()
 

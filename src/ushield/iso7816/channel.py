@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from ushield.errors import ProtocolViolation, TransferTimeout
+from ushield.errors import ApduInvalid, ProtocolViolation, TransferTimeout
 from ushield.iso7816.apdu import (
     MAX_EXTENDED_DATA,
     MAX_EXTENDED_NE,
@@ -48,11 +48,12 @@ class ApduChannel:
         ``timeout`` in seconds bounds all of it. An error in the middle of a chain ends the chain
         and is the answer; a piece of the answer that ends in an error makes that error the answer.
         `TransportError` as the connection raises it; `ProtocolViolation` for an answer that is
-        none, for more than `MAX_ANSWER` bytes, or for pieces that do not end.
+        none, for more than `MAX_ANSWER` bytes, or for pieces that do not end; `ApduInvalid` where
+        not even one byte of data fits into a command.
         """
         deadline = None if timeout is None else monotonic() + timeout
         connection = self.connection
-        with connection.hold():
+        with connection.hold(timeout):
             limits = connection.limits
             response = self._send_chained(command, command.ne, limits, deadline)
             # Without Le there is nothing to correct, and a PIN must not be sent twice.
@@ -71,6 +72,10 @@ class ApduChannel:
             room = min(limits.max_command - _EXTENDED_OVERHEAD, MAX_EXTENDED_DATA)
         else:
             room = min(limits.max_command - _SHORT_OVERHEAD, MAX_SHORT_DATA)
+        if room < 1:
+            if data:
+                raise ApduInvalid("no command with data fits between this host and the card")
+            room = 1
         if len(data) <= room and ne == command.ne:
             return self._transmit(command.encode(), deadline)
         cla, ins, p1, p2 = command.cla, command.ins, command.p1, command.p2

@@ -60,8 +60,9 @@ class ReplayConnection:
         """What of the trace was not replayed yet."""
         return self._trace.records[self._next :]
 
-    def hold(self) -> AbstractContextManager[object]:
-        """Keep other threads' commands out."""
+    def hold(self, timeout: float | None = None) -> AbstractContextManager[object]:
+        """Keep other threads' commands out; nothing that they do here takes time."""
+        del timeout
         return self._lock
 
     def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:

@@ -170,13 +170,14 @@ class RecordingConnection:
         """Whether there is a panel below."""
         return self._connection.has_panel
 
-    def hold(self) -> AbstractContextManager[object]:
+    def hold(self, timeout: float | None = None) -> AbstractContextManager[object]:
         """Keep other threads' commands out."""
-        return self._connection.hold()
+        return self._connection.hold(timeout)
 
     def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
         """Send one command, and record it with its answer, or with none if an error is raised."""
-        with self._connection.hold():  # or two threads' exchanges would be recorded out of order
+        # Or two threads' exchanges would be recorded out of order.
+        with self._connection.hold(timeout):
             start = perf_counter()
             try:
                 response = self._connection.transmit(command, timeout=timeout)

@@ -58,8 +58,11 @@ class CardConnection(Protocol):
     def has_panel(self) -> bool:
         """Whether `read_panel` can ever return an event."""
 
-    def hold(self) -> AbstractContextManager[object]:
-        """Keep other threads' commands out, for several that belong together. Re-entrant."""
+    def hold(self, timeout: float | None = None) -> AbstractContextManager[object]:
+        """Keep other threads' commands out, for several that belong together. Re-entrant.
+
+        `TokenBusy` if another thread does so for ``timeout`` seconds, two minutes if not given.
+        """
 
     def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
         """Send one command APDU; the response APDU as the card gave it, status word included.

@@ -93,8 +93,8 @@ class _OwnedConnection:
     def has_panel(self) -> bool:
         return self._connection.has_panel
 
-    def hold(self) -> AbstractContextManager[object]:
-        return self._connection.hold()
+    def hold(self, timeout: float | None = None) -> AbstractContextManager[object]:
+        return self._connection.hold(timeout)
 
     def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
         return self._connection.transmit(command, timeout=timeout)
@@ -106,8 +106,10 @@ class _OwnedConnection:
         return self._connection.reset()
 
     def close(self) -> None:
-        self._connection.close()
-        self._token.close()
+        try:
+            self._connection.close()
+        finally:
+            self._token.close()
 
 
 SCHEME: Final = VirtualScheme()

@@ -30,6 +30,7 @@ _CLOSE_TIMEOUT: Final = 2.0
 _ABORT_TIMEOUT: Final = 2.0
 # No transfer may be under way when a libusb handle is closed: this is how long that takes to see.
 _PANEL_SLICE: Final = 0.25
+_ABANDON_SLICE: Final = 0.05
 
 
 class UsbConnection:
@@ -51,6 +52,8 @@ class UsbConnection:
         self._lock = threading.RLock()
         self._panel_lock = threading.Lock()
         self._closing = threading.Event()
+        self._close_lock = threading.Lock()
+        self._running = False
         self._abandon = False
         self._closed = False
 
@@ -76,9 +79,11 @@ class UsbConnection:
         return self._link.panel is not None
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keep other threads out; `TokenBusy` if another thread does so for two minutes."""
-        self._take_turn(_TURN_TIMEOUT)
+    def hold(self, timeout: float | None = None) -> Iterator[None]:
+        """Keep other threads out; `TokenBusy` if another thread does so for ``timeout`` seconds,
+        two minutes if not given.
+        """
+        self._take_turn(_TURN_TIMEOUT if timeout is None else timeout)
         try:
             yield
         finally:
@@ -144,24 +149,45 @@ class UsbConnection:
         A command that another thread has under way is ended; its caller gets `TransferFailed`.
         """
         self._closing.set()
-        self._abandon = True
-        with self._lock:
+        self._abandon = self._link.abandoned = True
+        with self._close_lock:
             if self._closed:
                 return
-            self._abandon = False
-            with suppress(TransportError):
-                deadline = time.monotonic() + _CLOSE_TIMEOUT
-                self._run(self._reader.power_off(self._slot), deadline)
-            self._closed = True
-            with self._panel_lock:
-                self._link.close()
+            holding = self._end_transfers()
+            try:
+                self._link.abandoned = False
+                with suppress(TransportError):
+                    deadline = time.monotonic() + _CLOSE_TIMEOUT
+                    self._drive(self._reader.power_off(self._slot), deadline)
+                self._closed = True
+                with self._panel_lock:
+                    self._link.close()
+            finally:
+                if holding:
+                    self._lock.release()
 
     def start(self) -> None:
         """Find the reader ready and power the card; `open_usb` does it."""
         with self.hold():
             deadline = time.monotonic() + self._reset_timeout
             self._run(self._reader.open(), deadline)
-            self._power_on(deadline)
+            try:
+                self._power_on(deadline)
+            except CommandAborted:
+                # A program that died between the halves of its abort left the reader so.
+                self._run(self._reader.abort(self._slot), deadline)
+                self._power_on(deadline)
+
+    def _end_transfers(self) -> bool:
+        """Wait until no thread has a transfer under way; whether the lock could be taken, too.
+
+        Whoever has the lock and transfers nothing may keep it as long as it likes, and will
+        transfer nothing more.
+        """
+        while not self._lock.acquire(timeout=_ABANDON_SLICE):
+            if not self._running:
+                return False
+        return True
 
     def _power_on(self, deadline: float) -> bytes:
         self._atr = self._run(self._reader.power_on(self._slot), deadline).raw
@@ -186,15 +212,22 @@ class UsbConnection:
 
     def _run(self, program: Program[_Result], deadline: float | None = None) -> _Result:
         """Drive a CCID program to its end; ``deadline`` bounds one that keeps no time itself."""
-        if self._closed or self._link.removed:
-            self._check_usable()
+        # Set before `_abandon` is looked at, and `close` sets that before it looks here: one of the
+        # two sees the other.
+        self._running = True
+        try:
+            if self._abandon or self._closed or self._link.removed:
+                self._check_usable()
+            return self._drive(program, deadline)
+        finally:
+            self._running = False
+
+    def _drive(self, program: Program[_Result], deadline: float | None) -> _Result:
         perform = self._link.perform
         try:
             step = next(program)
             while True:
                 try:
-                    if self._abandon:
-                        raise TransferFailed("the connection was closed meanwhile")
                     outcome = perform(step if deadline is None else _within(step, deadline))
                 except TransportError as error:
                     step = program.throw(error)

@@ -32,6 +32,7 @@ _PROBE_TIMEOUT: Final = 200
 _DRAIN_TIMEOUT: Final = 5
 _DRAIN_SIZE: Final = 65_600
 _MAX_DRAINED: Final = 64
+_SLICE: Final = 250
 
 # What Linux reports for a transfer that was under way when the plug was pulled, before the hub has
 # told it that the device is gone.
@@ -47,7 +48,8 @@ class UsbLink:
     """Transfers to ``device``, whose reader and panel interfaces this process has claimed.
 
     `open` makes one. Bulk and control transfers are for one thread at a time; `read_report` may
-    wait in another meanwhile. Raises `TransportError` and its kinds.
+    wait in another meanwhile. Once ``abandoned`` is set, from any thread, no transfer waits on.
+    Raises `TransportError` and its kinds.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class UsbLink:
         self.reader = reader
         self.panel = panel
         self.removed = False
+        self.abandoned = False
         self._device = device
         self._drivers_detached = drivers_detached
         self._out = reader.bulk_out
@@ -101,6 +104,8 @@ class UsbLink:
 
     def perform(self, step: Step) -> bytes | None:
         """Do one step of a CCID program; what was received, if it receives."""
+        if self.abandoned:
+            self._check_wanted()
         try:
             if isinstance(step, Send):
                 data = array("B", step.data)
@@ -136,12 +141,27 @@ class UsbLink:
         """Release the interfaces and give them back to the kernel's drivers."""
         _give_back(self._device, self._drivers_detached)
 
+    def _check_wanted(self) -> None:
+        if self.abandoned:
+            raise TransferFailed("the connection was closed meanwhile")
+
     def _receive(self, size: int, timeout: int) -> bytes:
         if len(self._buffer) != size:
             self._buffer = array("B", bytes(size))
             self._view = memoryview(self._buffer)
-        count = self._device.read(self._in, self._buffer, timeout)
-        return self._view[:count].tobytes()
+        while True:
+            # In slices, because a device may ask for a long wait, and nothing ends a transfer from
+            # outside: neither another thread's `close` nor an interrupt from the keyboard.
+            within = timeout if timeout < _SLICE else _SLICE
+            try:
+                count = self._device.read(self._in, self._buffer, within)
+            except usb.core.USBTimeoutError:
+                timeout -= within
+                if timeout <= 0:
+                    raise
+                self._check_wanted()
+            else:
+                return self._view[:count].tobytes()
 
     def _control(self, step: Control) -> bytes | None:
         request_type = _CLASS_IN if step.length else _CLASS_OUT
