@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -348,10 +349,11 @@ def _in_child(work: Callable[[], None]) -> int:
 def test_processes_killed_at_random_moments_never_gain_a_try(path: Path) -> None:
     moments = random.Random(1)
 
-    def guess() -> None:
+    def guess(tell: int) -> None:
         with Nvram.open(path) as nvram:
             pins = PinStore(nvram, RULES)
             while True:
+                os.write(tell, b"!")
                 try:
                     pins.verify(USER, WRONG_PIN)
                 except PinIncorrect:
@@ -362,10 +364,16 @@ def test_processes_killed_at_random_moments_never_gain_a_try(path: Path) -> None
     left = MAX_TRIES
     killed_between = 0
     for _ in range(120):
-        child = _in_child(guess)
-        time.sleep(moments.uniform(0.001, 0.007))
+        told, tell = os.pipe()
+        child = _in_child(partial(guess, tell))
+        os.close(tell)
+        # Killed in the middle of one of its guesses, however slow the machine is just now.
+        for _ in range(moments.randint(1, 4)):
+            os.read(told, 1)
+        time.sleep(moments.uniform(0, 0.002))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        os.close(told)
         with Nvram.open(path) as nvram:
             pins = PinStore(nvram, RULES)
             tries = pins.state(USER).tries_left
