@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import threading
+import time
 from typing import Final
 
 import pytest
@@ -270,6 +272,26 @@ def test_an_aborted_command_never_answers_and_the_next_one_waits_for_the_card() 
     assert bench.answer().outcome.command == EXTENDED
     bench.card.release.set()
     assert bench.answer_past_extensions() == DataBlock(0, 3, Outcome(), b"next" + OK)
+
+
+def test_a_host_that_aborts_without_end_makes_no_threads_without_end() -> None:
+    bench = Bench()
+    bench.slot.receive(XfrBlock(0, 0, echo(b"key", ins=SLOW)).encode())
+    assert bench.card.entered.wait(5)
+    before = threading.active_count()
+    for number in range(1, 100):
+        bench.slot.abort(0, number)
+        bench.slot.receive(Abort(0, number).encode())
+        bench.slot.receive(XfrBlock(0, number, echo(bytes([number]))).encode())
+    # One waits for the card, one extends its time; those of the last abort may not have ended yet.
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before + 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before + 2
+    bench.card.release.set()
+    while (answer := bench.answer()) != DataBlock(0, 99, Outcome(), b"\x63" + OK):
+        assert answer.outcome.command == EXTENDED or isinstance(answer, SlotStatus)
+    assert len(bench.card.seen) == 2
 
 
 def test_powering_up_waits_for_an_aborted_command_too() -> None:

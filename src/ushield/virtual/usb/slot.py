@@ -75,7 +75,9 @@ class _Job:
 
     kind: int
     seq: int
-    done: threading.Event = field(default_factory=threading.Event)
+    operation: Callable[[], bytes]
+    finish: Callable[[int, bytes], None]
+    over: threading.Event = field(default_factory=threading.Event)
 
 
 class CcidSlot:
@@ -110,6 +112,7 @@ class CcidSlot:
         self._chaining = False
         self._response = b""
         self._job: _Job | None = None
+        self._worker_waits = False
         self._abort_control: int | None = None
         self._abort_bulk: int | None = None
         self._handlers: dict[int, Callable[[int, int, int, int, bytes], None]] = {
@@ -166,7 +169,12 @@ class CcidSlot:
         self._command.clear()
         self._chaining = False
         self._response = b""
-        self._job = None
+        self._end_job()
+
+    def _end_job(self) -> None:
+        if self._job is not None:
+            self._job.over.set()
+            self._job = None
 
     def _incomplete(self, transfer: bytes) -> None:
         length = int.from_bytes(transfer[1:5], "little") + HEADER_LENGTH
@@ -314,30 +322,34 @@ class CcidSlot:
         operation: Callable[[], bytes],
         finish: Callable[[int, bytes], None],
     ) -> None:
-        job = self._job = _Job(kind, seq)
+        job = self._job = _Job(kind, seq, operation, finish)
         self._send(time_extension(0, seq, 1, kind))
-        threading.Thread(target=self._work, args=(job, operation, finish), daemon=True).start()
+        # One that waits for the card already, with a command that was aborted, takes this one: a
+        # host that aborts without end must not make threads without end.
+        if not self._worker_waits:
+            self._worker_waits = True
+            threading.Thread(target=self._work, daemon=True).start()
         threading.Thread(target=self._extend, args=(job,), daemon=True).start()
 
-    def _work(
-        self, job: _Job, operation: Callable[[], bytes], finish: Callable[[int, bytes], None]
-    ) -> None:
+    def _work(self) -> None:
+        self._card_lock.acquire()
+        with self._lock:
+            self._worker_waits = False
+            job = self._job
+        answer = b""
         try:
-            self._card_lock.acquire()
-            try:
-                answer = operation() if self._job is job else b""
-            finally:
-                with self._lock:
-                    self._leave_card()
-            with self._lock:
-                if self._job is job:
-                    self._job = None
-                    finish(job.seq, answer)
+            if job is not None:
+                answer = job.operation()
         finally:
-            job.done.set()
+            with self._lock:
+                self._leave_card()
+        with self._lock:
+            if job is not None and self._job is job:
+                self._end_job()
+                job.finish(job.seq, answer)
 
     def _extend(self, job: _Job) -> None:
-        while not job.done.wait(self._extension_interval):
+        while not job.over.wait(self._extension_interval):
             with self._lock:
                 if self._job is not job:
                     return
