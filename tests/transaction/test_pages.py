@@ -75,7 +75,7 @@ def test_no_line_is_wider_and_no_page_taller_than_the_screen(
     for page in pages:
         assert len(page) == screen.lines
         for line in page:
-            assert sum(map(GBK.cells, line)) <= screen.columns
+            assert sum(GBK.cells(line)) <= screen.columns
     assert pages == lay_out(_shown(transaction), screen)
 
 
@@ -154,7 +154,7 @@ def test_the_gbk_repertoire_is_printable_ascii_and_what_gbk_encodes(
     character: str, cells: int
 ) -> None:
     if cells:
-        assert GBK.cells(character) == cells
+        assert GBK.cells(character) == [cells]
     else:
         with pytest.raises(DisplayRefused):
             GBK.cells(character)

@@ -49,7 +49,7 @@ class Screen:
             )
         try:
             widest = max(
-                sum(map(self.repertoire.cells, self.status(number, MOST_PAGES)))
+                sum(self.repertoire.cells(self.status(number, MOST_PAGES)))
                 for number in (MOST_PAGES - 1, MOST_PAGES)
             )
         except DisplayRefused as error:
@@ -122,20 +122,22 @@ def _draw(field: Field, screen: Screen) -> tuple[list[str], list[str]]:
             character=mark,
         )
     label = f"{mark}{field.label}{LABEL_END}"
-    together = _wrap(label + field.value, screen)
-    if len(together) == 1:
-        return [], together
-    return _wrap(label, screen), _wrap(field.value, screen)
+    label_cells, value_cells = repertoire.cells(label), repertoire.cells(field.value)
+    if sum(label_cells) + sum(value_cells) <= screen.columns:
+        return [], [label + field.value]
+    return (
+        _wrap(label, label_cells, screen.columns),
+        _wrap(field.value, value_cells, screen.columns),
+    )
 
 
-def _wrap(text: str, screen: Screen) -> list[str]:
+def _wrap(text: str, cells: Sequence[int], columns: int) -> list[str]:
     lines: list[str] = []
     start = used = 0
-    for position, character in enumerate(text):
-        cells = screen.repertoire.cells(character)
-        if used + cells > screen.columns:
+    for position, width in enumerate(cells):
+        if used + width > columns:
             lines.append(text[start:position])
             start, used = position, 0
-        used += cells
+        used += width
     lines.append(text[start:])
     return lines

@@ -38,10 +38,15 @@ class Repertoire(StrEnum):
         """The sign for the key that turns to the next page."""
         return "↓" if self is Repertoire.GBK else "v"
 
-    def cells(self, character: str) -> int:
-        """How many half-width cells ``character`` takes; `DisplayRefused` if it has no glyph."""
-        cells = _cells(self.value, character)
-        if not cells:
+    def cells(self, text: str) -> list[int]:
+        """How many half-width cells each character of ``text`` takes.
+
+        `DisplayRefused` names the first one without a glyph.
+        """
+        codec = self.value
+        cells = [_cells(codec, character) for character in text]
+        if 0 in cells:
+            character = text[cells.index(0)]
             name = unicodedata.name(character, "a character without a name")
             raise DisplayRefused(
                 f"the token has no glyph for U+{ord(character):04X} ({name})",

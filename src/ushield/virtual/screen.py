@@ -34,7 +34,7 @@ def _fit(text: str, screen: Screen) -> str:
     used = 0
     for position, character in enumerate(text):
         try:
-            used += screen.repertoire.cells(character)
+            used += screen.repertoire.cells(character)[0]
         except DisplayRefused:
             return text[:position]
         if used > screen.columns:
