@@ -79,7 +79,7 @@ def test_the_driver_that_takes_the_card_opens_it(install: Install, bench: Bench)
 
 
 def test_drivers_that_list_the_device_are_asked_first(install: Install, bench: Bench) -> None:
-    install(shield=SHIELD, greedy="foreign_drivers:Greedy", shy="foreign_drivers:Shy")
+    install(shield=SHIELD, greedy="foreign_drivers:Greedy", bashful="foreign_drivers:Shy")
     driver = driver_for(bench.connection)
     assert isinstance(driver, ShieldDriver)
     greedy, shy = (next(one for one in drivers() if one.name == name) for name in ("greedy", "shy"))

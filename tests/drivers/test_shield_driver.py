@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ushield.drivers.shield import ShieldDriver
 from ushield.errors import (
     ApduInvalid,
     CapabilityMissing,
+    DisplayRefused,
     LoginRequired,
     NoDriver,
     ProtocolViolation,
@@ -34,6 +36,7 @@ from ushield.iso7816.trace import TraceHeader, TraceWriter, read_trace
 from ushield.pin import Pin, PinReference, PinRules
 from ushield.shield.application import ApplicationInfo, ScreenInfo
 from ushield.shield.commands import Feature, Instruction
+from ushield.shield.requests import DisplayRefusal, RefusalReason
 from ushield.transport.connection import ApduLimits, DeviceInfo
 from ushield.virtual.card import Card
 from ushield.virtual.create import describe_token
@@ -57,13 +60,28 @@ DEVICE = DeviceInfo("usb:1-1", vendor_id=0x1209, product_id=0x0001)
 
 
 class PanelConnection(DirectConnection):
-    """A connection with a panel that reports one thing."""
+    """A connection with a panel that reports one thing.
+
+    ``holds`` counts how often it was taken; within one hold, others count for nothing.
+    """
 
     report: bytes | None = None
+    holds = 0
+    _depth = 0
 
     def __init__(self, transmit: Callable[[bytes], bytes]) -> None:
         super().__init__(transmit)
         self.has_panel = True
+
+    @contextmanager
+    def hold(self, timeout: float | None = None) -> Iterator[None]:
+        with super().hold(timeout):
+            self.holds += not self._depth
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
 
     def read_panel(self, timeout: float) -> bytes | None:
         return self.report
@@ -309,6 +327,17 @@ def test_a_panel_report_that_is_none_is_a_violation() -> None:
     connection.report = b"rubbish"
     with pytest.raises(ProtocolViolation):
         driver.panel_event(0.0)
+
+
+def test_no_other_command_comes_between_a_refused_begin_and_its_reason() -> None:
+    reason = DisplayRefusal(RefusalReason.GLYPH, 0x20BB7)
+    answers = iter([b"\x95\x04", reason.encode() + b"\x90\x00"])
+    driver, connection = opened(lambda command: next(answers))
+    connection.holds = 0
+    with pytest.raises(DisplayRefused) as caught:
+        driver.begin(1, b"message")
+    assert caught.value.character == "\U00020bb7"
+    assert (len(connection.commands), connection.holds) == (2, 1)
 
 
 def test_vouchers_without_end_end(monkeypatch: pytest.MonkeyPatch) -> None:

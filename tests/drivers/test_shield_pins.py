@@ -206,8 +206,10 @@ class TestRemoteUnblock:
     ) -> None:
         challenge = bench.driver.unblock_challenge()
         signature = bank.sign(challenge, ec.ECDSA(hashes.SHA256()))
+        sent = len(bench.exchanges)
         with pytest.raises(PinInvalid):
             bench.driver.unblock_by_bank(signature, Pin("123456"))
+        assert len(bench.exchanges) == sent
         bench.driver.unblock_by_bank(signature, Pin(OTHER_PIN))
 
 
