@@ -169,13 +169,14 @@ def test_foreign_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
         ("DELETE FROM secret WHERE reference = 'puk'", "records"),
         ("DELETE FROM counter", "records"),
         ("UPDATE identity SET profile = 'golden'", "golden"),
+        ("PRAGMA ignore_check_constraints = 1; UPDATE secret SET tries_left = 99", "CHECK"),
         ("UPDATE identity SET label = CAST(x'FF' AS TEXT)", "damaged"),
         ("INSERT INTO key VALUES (1, 'rsa1024', 1, x'', '', x'', x'')", "rsa1024"),
     ],
 )
 def test_database_that_is_no_token_is_refused(path: Path, change: str, told: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute(change)
+        database.executescript(change)
     with pytest.raises(TokenFileInvalid, match=told):
         Nvram.open(path)
     with pytest.raises(TokenFileInvalid, match=told), snapshot(path):
@@ -205,19 +206,27 @@ def test_creation_in_a_directory_that_is_not_there_leaves_nothing(tmp_path: Path
     assert not os.listdir(tmp_path)
 
 
-def test_creation_shows_a_complete_file_or_none(
+def test_creation_shows_a_complete_and_durable_file_or_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[set[str]] = []
-    link = os.link
+    durable: list[int] = []
+    link, fsync = os.link, os.fsync
+
+    def synchronised(descriptor: int) -> None:
+        fsync(descriptor)
+        durable.append(os.fstat(descriptor).st_ino)
 
     def watched(source: str, target: Path) -> None:
         seen.append(remaining(target))
+        assert os.stat(source).st_ino in durable
         link(source, target)
         assert Path(target).stat().st_size == Path(source).stat().st_size
 
     monkeypatch.setattr(os, "link", watched)
+    monkeypatch.setattr(os, "fsync", synchronised)
     path = make_memory(tmp_path / "a.token")
+    assert durable[-1] == tmp_path.stat().st_ino
     assert len(seen) == 1
     assert path.name not in seen[0]
     assert remaining(path) == {path.name}
