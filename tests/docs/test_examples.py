@@ -8,20 +8,26 @@ import shutil
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.iso7816.connections import scripted
+from ushield.drivers.registry import driver_for, drivers
+from ushield.errors import NoDriver
 from ushield.shield.events import PanelKey
 from ushield.testing.token import VirtualTokenUnderTest
 from ushield.transaction import Transaction, from_json, to_json
+from ushield.transport.connection import DeviceInfo
 
 REPOSITORY = Path(__file__).parent.parent.parent
 README = REPOSITORY / "README.md"
 TUTORIAL = REPOSITORY / "docs" / "tutorial.md"
 TESTING = REPOSITORY / "docs" / "testing.md"
+DRIVER = REPOSITORY / "docs" / "write-a-driver.md"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -62,6 +68,34 @@ def transfer() -> Transaction:
     source = blocks(README, "python")[0]
     (text,) = re.findall('from_json\\("""(.*?)"""\\)', source, re.DOTALL)
     return from_json(text)
+
+
+def test_the_driver_of_the_guide_takes_its_family_s_cards_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile, entry_points = blocks(DRIVER, "toml")
+    (factory,) = blocks(DRIVER, "python")
+    package, metadata = tmp_path / "acme_ushield", tmp_path / "acme_ushield-1.dist-info"
+    for folder in (package, package / "profiles", metadata):
+        folder.mkdir()
+    (package / "__init__.py").touch()
+    (package / "driver.py").write_text(factory)
+    (package / "profiles" / "acme.toml").write_text(profile)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-ushield\nVersion: 1\n")
+    ((group, entries),) = tomllib.loads(entry_points)["project"]["entry-points"].items()
+    lines = [f"[{group}]", *(f"{name} = {target}" for name, target in entries.items())]
+    (metadata / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    card = scripted(["9000"])
+    assert driver_for(card).name == "acme"  # type: ignore[attr-defined]
+    (select,) = card.commands
+    assert select == bytes.fromhex("00A4040005F041434D4500")
+    listed, other = DeviceInfo("usb:1-1", 0x1234, 0x5678), DeviceInfo("usb:1-2", 0x1234, 0x5679)
+    acme = next(driver for driver in drivers() if driver.name == "acme")
+    assert (acme.knows(listed), acme.knows(other)) == (True, False)
+    with pytest.raises(NoDriver):
+        driver_for(scripted(["6A82"] * len(drivers())))
 
 
 class Finger(threading.Thread):
