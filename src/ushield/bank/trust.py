@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from ushield.bank.rejection import RejectionReason, TransactionRejected
-from ushield.errors import CertificateInvalid
+from ushield.errors import CertificateInvalid, InputInvalid
 
 __all__ = ["TrustStore"]
 
@@ -47,6 +47,16 @@ _PROCESSED = frozenset(
     )
 )
 _ExtensionValue = TypeVar("_ExtensionValue", bound=x509.ExtensionType)
+# What cryptography raises, as soon as they are looked at, for parts of a certificate that it
+# cannot represent: a time in the year 0, an X.400 address, a TLS feature without a name.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +98,11 @@ class TrustStore:
     def check(self, certificate: x509.Certificate, at: datetime) -> tuple[x509.Certificate, ...]:
         """The path from ``certificate`` to an anchor, both included, if it may sign at ``at``.
 
-        ``at`` is an aware datetime. `TransactionRejected` says why there is no such path; with
-        several issuers of one name, why the last one did not do.
+        ``at`` is an aware datetime, `InputInvalid` for another. `TransactionRejected` says why
+        there is no such path; with several issuers of one name, why the last one did not do.
         """
+        if not isinstance(at, datetime) or at.utcoffset() is None:
+            raise InputInvalid("the time at which a signature must hold has no time zone")
         _check_signer(certificate, at)
         problem: TransactionRejected | None = None
         for path in islice(self._paths((certificate,)), _MAX_PATHS):
@@ -111,8 +123,14 @@ class TrustStore:
                 yield (*path, anchor)
         if len(path) < _MAX_DEPTH:
             for issuer in self.intermediates:
-                if issuer not in path and _issued(path[-1], issuer):
+                if _issued(path[-1], issuer) and not any(_same_key(issuer, each) for each in path):
                     yield from self._paths((*path, issuer))
+
+
+def _same_key(one: x509.Certificate, other: x509.Certificate) -> bool:
+    # A path never needs one key twice (RFC 4158, 2.4.2). CAs that have certified each other, and
+    # renewed that, would otherwise have paths to be searched without number.
+    return one.public_key() == other.public_key()
 
 
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -177,7 +195,8 @@ def _check_form(certificate: x509.Certificate) -> None:
         extensions = certificate.extensions
         certificate.public_key()
         certificate.subject.rfc4514_string()
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    except _UNREADABLE as error:
         raise _rejected(
             certificate, "cannot be read", RejectionReason.CERTIFICATE_INVALID
         ) from error
@@ -202,7 +221,7 @@ def _check_key(certificate: x509.Certificate, reason: RejectionReason) -> None:
 def _check_signature_hash(certificate: x509.Certificate) -> None:
     try:
         algorithm = certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
+    except _UNREADABLE:
         algorithm = None
     if algorithm is None or algorithm.name not in _HASHES:
         raise _broken(certificate, "was signed with a weak or unknown hash")
@@ -220,7 +239,7 @@ def _extension(
 def _name(certificate: x509.Certificate) -> str:
     try:
         return certificate.subject.rfc4514_string()
-    except ValueError:
+    except _UNREADABLE:
         return f"serial number {certificate.serial_number:x}"
 
 

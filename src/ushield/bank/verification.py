@@ -63,15 +63,19 @@ def verify_transaction(
     """Verify a signature (CMS SignedData in DER), trusting the CAs of ``trust``.
 
     ``at`` is the time at which certificates must be valid, an aware datetime; now by default.
-    `TransactionRejected` carries the reason. Whether the transaction was expected, is in time or
-    was seen before is for the caller to decide: this looks at the signature alone.
+    `InputInvalid` for a time without a zone. `TransactionRejected` carries the reason.
+
+    Whether the transaction was expected, is in time or was seen before is for the caller to
+    decide: this looks at the signature alone. What was seen before is known by its challenge, or
+    by serial number and request id of the receipt, and never by the bytes of ``signature``: for
+    each ECDSA signature (r, s) anyone can write (r, n - s), which holds as well.
     """
     parsed = _parse(signature)
     certificate = _load_certificate(parsed.certificate)
     _check_signature(parsed, certificate)
     message = _read_message(parsed.message)
     pages = _redraw(message, parsed.receipt)
-    path = trust.check(certificate, at or datetime.now(UTC))
+    path = trust.check(certificate, datetime.now(UTC) if at is None else at)
     return VerifiedTransaction(
         message=message,
         pages=pages,
