@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Context, Decimal, Inexact, localcontext
 from typing import Any
 
 import pytest
@@ -150,6 +151,17 @@ def test_the_parties_and_the_amount_are_what_their_place_wants(
 
 
 ROWS = [BatchRow(PAYEE, yuan("1.10"), "工资"), BatchRow(PAYEE, yuan("2.20"))]
+
+
+@pytest.mark.parametrize("precision", [1, 6, 12])
+def test_a_batch_totals_its_rows_exactly_whatever_the_callers_context(precision: int) -> None:
+    rows = [
+        BatchRow(ROWS[0].payee, Money(Decimal(amount), Currency.CNY))
+        for amount in ("12345678901.23", "0.02")
+    ]
+    with localcontext(Context(prec=precision, traps=[Inexact])):
+        batch = Batch.of_rows(rows, payer=PAYER, challenge="c")
+    assert batch.total.display == "12,345,678,901.25 CNY"
 
 
 def test_a_batch_counts_and_sums_its_rows_and_binds_them() -> None:

@@ -107,11 +107,11 @@ def _load(source: str | bytes) -> object:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise TransactionInvalid(f"{twice}: stands twice", field=twice)
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise TransactionInvalid(f"{name}: stands twice", field=name)
+        members[name] = value
     return members
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, localcontext
 
 from ushield.errors import TransactionInvalid
 from ushield.transaction.digest import digest_texts
@@ -33,6 +33,7 @@ MAX_BATCH_ROWS = 100_000
 _NAME = 60
 _ORDER = 64
 _MEMO = 100
+_EXACT = Context(prec=28, traps=[Inexact])
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +193,9 @@ class Batch:
         currencies = {row.amount.currency for row in rows}
         if len(currencies) != 1:
             raise TransactionInvalid("rows: at least one, all in one currency", field="rows")
-        total = sum((row.amount.amount for row in rows), Decimal(0))
+        # The caller's context may round sums to fewer digits than these have.
+        with localcontext(_EXACT):
+            total = sum((row.amount.amount for row in rows), Decimal(0))
         return cls(
             payer=payer,
             count=len(rows),
