@@ -49,6 +49,17 @@ def test_encoding_it_again_by_asn1crypto_changes_nothing() -> None:
     assert changed(GOOD, lambda signed_data: None) == GOOD
 
 
+def test_an_endless_object_identifier_is_not_read_to_its_end() -> None:
+    endless = writer.tagged(0x06, b"\x81" + b"\xff" * 30000 + b"\x01")
+    attributes = writer.set_of(writer.sequence(endless, writer.set_of(writer.null())))
+    for data in (
+        SIGNER.sign_attributes(MESSAGE, attributes),
+        writer.sequence(endless, writer.tagged(0xA0, writer.null())),
+    ):
+        assert len(data) < MAX_SIGNED_DATA
+        assert _fault(data) is SignedDataFault.NOT_DER
+
+
 def _sign_twice(signed_data: Any) -> None:
     signer = signed_data["signer_infos"][0]
     signed_data["signer_infos"] = cms.SignerInfos([signer, signer.copy()])

@@ -84,6 +84,7 @@ _ATTRIBUTES = (
     oids.SIGNING_CERTIFICATE_V2,
     oids.RECEIPT,
 )
+_MAX_IDENTIFIER = 32
 _HASH_OF_OID = {oid: HashAlgorithm(name) for name, oid in oids.HASH.items()}
 
 
@@ -110,7 +111,7 @@ def parse_signed_data(data: bytes) -> ParsedSignature:
 
 def _parse(data: bytes) -> ParsedSignature:
     info = cms.ContentInfo.load(data, strict=True)
-    if info["content_type"].dotted != oids.SIGNED_DATA:
+    if _dotted(info["content_type"]) != oids.SIGNED_DATA:
         raise SignedDataInvalid("not a SignedData", fault=SignedDataFault.NOT_SIGNED_DATA)
     signed_data = info["content"]
     message = _content(signed_data["encap_content_info"])
@@ -138,8 +139,17 @@ def _parse(data: bytes) -> ParsedSignature:
     return ParsedSignature(message, certificate, receipt, signed, signature, is_rsa, hash_algorithm)
 
 
+def _dotted(identifier: Any) -> str:
+    # The time to read an arc grows with the square of its length, and decides nothing: ours are
+    # short.
+    if len(identifier.contents) > _MAX_IDENTIFIER:
+        raise ValueError("an object identifier of no standard's length")
+    dotted: str = identifier.dotted
+    return dotted
+
+
 def _content(encapsulated: Any) -> bytes:
-    if encapsulated["content_type"].dotted != oids.DATA:
+    if _dotted(encapsulated["content_type"]) != oids.DATA:
         raise SignedDataInvalid(
             "the content is not plain data", fault=SignedDataFault.NOT_SIGNED_DATA
         )
@@ -184,8 +194,8 @@ def _only_certificate(certificates: Any, signer: Any) -> bytes:
 
 
 def _algorithms(signer: Any) -> tuple[bool, HashAlgorithm]:
-    digest = signer["digest_algorithm"]["algorithm"].dotted
-    signature = signer["signature_algorithm"]["algorithm"].dotted
+    digest = _dotted(signer["digest_algorithm"]["algorithm"])
+    signature = _dotted(signer["signature_algorithm"]["algorithm"])
     hash_algorithm = _HASH_OF_OID.get(digest)
     if hash_algorithm is not None:
         if signature == oids.RSA_ENCRYPTION:
@@ -201,7 +211,7 @@ def _algorithms(signer: Any) -> tuple[bool, HashAlgorithm]:
 def _attributes(found: Any) -> Mapping[str, Any]:
     values: dict[str, Any] = {}
     for attribute in found:
-        oid = attribute["type"].dotted
+        oid = _dotted(attribute["type"])
         if oid not in _ATTRIBUTES:
             raise SignedDataInvalid(
                 f"a signed attribute {oid}", fault=SignedDataFault.ATTRIBUTE_UNKNOWN
