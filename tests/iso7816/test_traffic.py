@@ -107,6 +107,16 @@ def test_what_is_not_masked_is_a_whole_command_without_a_secret(
         assert command[1] not in SECRET_INSTRUCTIONS or len(command) == 4
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["00200081", "00210081", "00240081", "002C0081", "00260081", "00280081", "805C0000"],
+    ids=["verify", "verify-tlv", "change", "reset-retry", "disable", "enable", "unblock"],
+)
+def test_every_command_that_carries_a_pin_is_masked(header: str) -> None:
+    command = bytes.fromhex(header) + bytes((len(SECRET),)) + SECRET
+    assert not _holds_secret(Exchange.of(command, b"\x90\x00", 1.0))
+
+
 def test_asking_for_the_counter_carries_no_secret() -> None:
     exchange = Exchange.of(bytes.fromhex("00200081"), b"\x63\xc6", 1.0)
     assert not exchange.masked
@@ -180,6 +190,24 @@ def test_a_command_without_answer_is_recorded_and_its_error_passes() -> None:
         connection.transmit(b"\x00\xca\x00\x00")
     (exchange,) = exchanges
     assert exchange.response is None
+
+
+def test_an_echo_of_a_secret_that_is_fetched_in_pieces_is_hidden_too() -> None:
+    echo = SECRET.hex()
+    connection, exchanges = _recorded(
+        scripted(["6104", f"{echo[:8]}6104", f"{echo[8:]}9000", "6102", "abcd9000"])
+    )
+    connection.transmit(b"\x00\x20\x00\x81\x08" + SECRET)
+    fetch = b"\x00\xc0\x00\x00\x04"
+    assert connection.transmit(fetch) + connection.transmit(fetch) == bytes.fromhex(
+        f"{echo[:8]}6104{echo[8:]}9000"
+    )
+    connection.transmit(b"\x00\xca\x00\x00\x00")
+    connection.transmit(fetch)
+    assert not any(map(_holds_secret, exchanges))
+    assert [exchange.response for exchange in exchanges] == [
+        bytes.fromhex(kept) for kept in ("6104", "6104", "9000", "6102", "abcd9000")
+    ]
 
 
 def test_threads_exchanges_are_recorded_in_their_order_on_the_wire() -> None:

@@ -14,6 +14,8 @@ SECRET_INSTRUCTIONS = frozenset(
         0x21,
         0x24,  # CHANGE REFERENCE DATA
         0x25,
+        0x26,  # DISABLE VERIFICATION REQUIREMENT
+        0x28,  # ENABLE VERIFICATION REQUIREMENT
         0x2C,  # RESET RETRY COUNTER
         0x2D,
         0x5C,  # UNBLOCK of the reference token: carries the new PIN

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, ClassVar, NoReturn, TextIO
 
 from ushield.errors import InputInvalid
@@ -31,6 +30,7 @@ __all__ = [
 TRACE_VERSION = 1
 _FORMAT = "ushield"
 _MAX_LINE = 1 << 19  # an extended command and its answer in hex take half of it
+_MAX_MILLISECONDS = 1e15
 _HEADER_KEYS = {"trace", "version", "atr", "max_command", "max_response", "extended", "panel"}
 _PANEL_KEYS = {"panel", "milliseconds"}
 _PLAIN_KEYS = {"command", "response", "masked", "milliseconds"}
@@ -160,7 +160,8 @@ def _refuse(constant: str) -> NoReturn:
 def _header(record: dict[str, Any]) -> TraceHeader:
     if record.get("trace") != _FORMAT:
         raise ValueError("not a trace")
-    if record.get("version") != TRACE_VERSION:
+    version = record.get("version")
+    if type(version) is not int or version != TRACE_VERSION:
         raise ValueError(f"version {TRACE_VERSION} is what can be read here")
     _only(record, _HEADER_KEYS)
     return TraceHeader(
@@ -194,7 +195,8 @@ def _exchange(record: dict[str, Any]) -> Exchange:
 
 def _duration(record: dict[str, Any]) -> float:
     milliseconds = record["milliseconds"]
-    if type(milliseconds) not in (int, float) or not isfinite(milliseconds) or milliseconds < 0:
+    # Compared as it is: an integer of JSON may be too large for a float.
+    if type(milliseconds) not in (int, float) or not 0 <= milliseconds <= _MAX_MILLISECONDS:
         raise ValueError("milliseconds is no duration")
     return float(milliseconds)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from ushield.errors import ApduInvalid, UShieldError
@@ -18,6 +18,8 @@ from ushield.iso7816.status import describe
 from ushield.transport.connection import ApduLimits, CardConnection, DeviceInfo
 
 __all__ = ["Exchange", "PanelReading", "RecordingConnection", "TrafficLog"]
+
+_GET_RESPONSE = b"\xc0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +131,21 @@ class TrafficLog:
     A list's ``append`` is a sink, and so is `TraceWriter.write`.
     """
 
-    __slots__ = ("_sink",)
+    __slots__ = ("_after_secret", "_sink")
 
     def __init__(self, sink: Callable[[Exchange | PanelReading], object]) -> None:
         self._sink = sink
+        self._after_secret = False
 
     def record(self, command: bytes, response: bytes | None, milliseconds: float) -> None:
-        """Mask, then hand on."""
-        self._sink(Exchange.of(command, response, milliseconds))
+        """Mask, then hand on. Of GET RESPONSE after a masked command the status word is kept."""
+        exchange = Exchange.of(command, response, milliseconds)
+        self._after_secret = exchange.masked or (
+            self._after_secret and command[1:2] == _GET_RESPONSE
+        )
+        if self._after_secret and not exchange.masked:
+            exchange = replace(exchange, response=_status_only(response))
+        self._sink(exchange)
 
     def record_panel(self, report: bytes | None, milliseconds: float) -> None:
         """Hand on what a wait for the panel brought; there are no secrets in a report."""
