@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from ushield.transaction.forms import HIDDEN_LABELS, KIND_LABEL, Kind
 from ushield.transaction.json_form import from_json, schema, to_json
-from ushield.transaction.message import MAX_MESSAGE, Field, Message, parse_message, write_message
+from ushield.transaction.message import (
+    MAX_MESSAGE,
+    Field,
+    Message,
+    compose_message,
+    parse_message,
+    write_message,
+)
 from ushield.transaction.model import (
     Batch,
     BatchRow,
@@ -41,6 +48,7 @@ __all__ = [
     "Transaction",
     "Transfer",
     "batch_digest",
+    "compose_message",
     "from_json",
     "lay_out",
     "pages_digest",

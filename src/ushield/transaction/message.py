@@ -17,7 +17,7 @@ from ushield.errors import MessageInvalid, TransactionInvalid
 from ushield.transaction.forms import FORMS, KIND_LABEL, Entry, Form, build, form_of
 from ushield.transaction.model import Transaction
 
-__all__ = ["MAX_MESSAGE", "Field", "Message", "parse_message", "write_message"]
+__all__ = ["MAX_MESSAGE", "Field", "Message", "compose_message", "parse_message", "write_message"]
 
 MAX_MESSAGE = 4096
 """Longest message, in bytes; every transaction the model takes fits."""
@@ -38,15 +38,28 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message that was read: its fields in their order, and the transaction they make."""
+    """A message: its fields in their order, and the transaction they make."""
 
     transaction: Transaction
     shown: tuple[Field, ...]
     hidden: tuple[Field, ...]
 
+    def encode(self) -> bytes:
+        """The bytes to sign."""
+        return "".join(
+            (
+                _DECLARATION,
+                "<T><D>",
+                *map(_write_field, self.shown),
+                "</D><E>",
+                *map(_write_field, self.hidden),
+                "</E></T>",
+            )
+        ).encode()
 
-def write_message(transaction: Transaction) -> bytes:
-    """The bytes to sign for ``transaction``."""
+
+def compose_message(transaction: Transaction) -> Message:
+    """The message that stands for ``transaction``."""
     form = form_of(transaction)
     shown = [Field(KIND_LABEL, form.title)]
     hidden: list[Field] = []
@@ -54,16 +67,12 @@ def write_message(transaction: Transaction) -> bytes:
         text = entry.text(transaction)
         if text is not None:
             (shown if entry.shown else hidden).append(Field(entry.label, text))
-    return "".join(
-        (
-            _DECLARATION,
-            "<T><D>",
-            *map(_write_field, shown),
-            "</D><E>",
-            *map(_write_field, hidden),
-            "</E></T>",
-        )
-    ).encode()
+    return Message(transaction, tuple(shown), tuple(hidden))
+
+
+def write_message(transaction: Transaction) -> bytes:
+    """The bytes to sign for ``transaction``."""
+    return compose_message(transaction).encode()
 
 
 def parse_message(data: bytes) -> Message:
@@ -87,9 +96,10 @@ def parse_message(data: bytes) -> Message:
     reader.expect("</E></T>")
     reader.finish()
     transaction = _read_transaction(shown, hidden)
-    if write_message(transaction) != data:
+    message = compose_message(transaction)
+    if message.encode() != data:
         raise MessageInvalid("a value is not written in its one form")
-    return Message(transaction, shown, hidden)
+    return message
 
 
 def _write_field(field: Field) -> str:

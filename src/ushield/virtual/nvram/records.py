@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 _SALT_SIZE = 16
-_ITERATIONS = 500
+_ITERATIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
