@@ -139,6 +139,40 @@ def test_a_certificate_is_named_by_its_id(enrolled: Enrolled) -> None:
     assert enrolled.run("cert", "export").exit_code == 2
 
 
+def test_a_certificate_is_named_by_its_slot_where_nothing_else_tells_it_apart(
+    enrolled: Enrolled,
+) -> None:
+    listed = told(enrolled.run("cert", "list", "--json"))["certificates"]
+    (authority,) = (one for one in listed if one["category"] == "authority")
+    slot = str(authority["slot"])
+    assert told(enrolled.run("cert", "export", "--slot", slot, "--json"))["id"] == ""
+    assert enrolled.run("cert", "export", "--slot", "99").exit_code == 50
+    assert enrolled.run("cert", "export", "--slot", slot, "--label", "signing").exit_code == 50
+    assert f"{slot}  ----" in enrolled.run("cert", "list").stdout
+
+
+def test_the_health_of_what_is_not_there_is_not_told(enrolled: Enrolled) -> None:
+    for which in (["--label", "nope"], ["--id", "00"], ["--slot", "99"]):
+        assert enrolled.run("cert", "health", *which).exit_code == 50
+
+
+def test_a_key_is_named_by_its_id_where_labels_are_the_same(enrolled: Enrolled) -> None:
+    pin = ["--pin-file", enrolled.secret(enrolled.pin)]
+    enrolled.run("key", "generate", "--algorithm", "p256", "--label", "signing", *pin)
+    by_label, *by_ids = [
+        "signing",
+        *(k["id"] for k in told(enrolled.run("--json", "key", "list"))["keys"]),
+    ]
+    out = str(enrolled.folder / "new.csr")
+    request = ["cert", "request", "--subject", "CN=a", "-o", out, "--virtual-press", "ok", *pin]
+    ambiguous = enrolled.run(*request, "--key", by_label)
+    assert ambiguous.exit_code == 50
+    assert "there are 2" in ambiguous.stderr
+    for key_id in by_ids:
+        made = enrolled.run("--json", *request, "--force", "--key", key_id.upper())
+        assert told(made)["id"] == key_id
+
+
 @pytest.mark.parametrize("content", [b"", b"garbage", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])
 def test_what_is_no_certificate_is_not_stored(enrolled: Enrolled, content: bytes) -> None:
     path = enrolled.folder / "bad.pem"

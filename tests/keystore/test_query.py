@@ -25,5 +25,12 @@ def test_one_gives_the_only_object() -> None:
 def test_one_tells_none_from_several() -> None:
     with pytest.raises(ObjectNotFound, match="no letter on the token"):
         Query([], "letter").one()
-    with pytest.raises(SeveralObjects, match="2 objects"):
+    with pytest.raises(SeveralObjects, match="letter: there are 2, not one"):
         Query(["a", "b"], "letter").one()
+
+
+def test_some_gives_what_was_found_unless_that_is_nothing() -> None:
+    query = Query(["a", "b"], "letter")
+    assert query.some() is query
+    with pytest.raises(ObjectNotFound, match="no letter on the token"):
+        Query([], "letter").some()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeVar, overload
+from typing import Self, TypeVar, overload
 
 from ushield.errors import ObjectNotFound, SeveralObjects
 
@@ -21,12 +21,17 @@ class Query(Sequence[T_co]):
         self._found = tuple(found)
         self._wanted = wanted
 
-    def one(self) -> T_co:
-        """The only object found; `ObjectNotFound` or `SeveralObjects` otherwise."""
+    def some(self) -> Self:
+        """This query, if it found anything; else `ObjectNotFound`."""
         if not self._found:
             raise ObjectNotFound(f"no {self._wanted} on the token")
+        return self
+
+    def one(self) -> T_co:
+        """The only object found; `ObjectNotFound` or `SeveralObjects` otherwise."""
+        self.some()
         if len(self._found) > 1:
-            raise SeveralObjects(f"{len(self._found)} objects are {self._wanted}, not one")
+            raise SeveralObjects(f"{self._wanted}: there are {len(self._found)}, not one")
         return self._found[0]
 
     @overload

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from ushield.cli.access import open_session, open_token, open_virtual
+from ushield.cli.choosing import CertificateChoice, certificate_options, choose_key
 from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
 from ushield.cli.files import NewFile, read_file, write_file
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
 from ushield.cli.presentation import certificate_facts, finding_facts
 from ushield.cli.secrets import SecretSource, last_try_option, pin_options
 
-if TYPE_CHECKING:
-    from ushield.keystore import Certificate, Session
-
 __all__ = ["command"]
 
 _MAX_FILE = 1 << 21
 
 
-def _key_id(context: click.Context, parameter: click.Parameter, value: str | None) -> bytes | None:
-    try:
-        return None if value is None else bytes.fromhex(value)
-    except ValueError:
-        raise click.BadParameter("an id is written in hex digits") from None
-
-
-_label_option = click.option("--label", metavar="LABEL", help="Which certificate.")
-_id_option = click.option(
-    "--id", "key_id", metavar="HEX", callback=_key_id, help="Which, by its key's id."
-)
 _force_option = click.option("--force", is_flag=True, help="Replace the file if it exists.")
-
-
-def _one(session: Session, label: str | None, key_id: bytes | None) -> Certificate:
-    if label is None and key_id is None:
-        raise click.UsageError("say which certificate: --label or --id")
-    return session.certificates(label=label, key_id=key_id).one()
 
 
 @click.group()
@@ -59,7 +38,8 @@ def list_certificates(invocation: Invocation) -> None:
     with open_token(invocation) as token, token.session() as session:
         found = [certificate_facts(certificate) for certificate in session.certificates()]
     lines = [
-        f"{facts['id'] or '-' * 40}  {facts['label']}  {facts.get('subject', '(unreadable)')}"
+        f"{facts['slot']:>2}  {facts['id'] or '-' * 40}  {facts['label']}"
+        f"  {facts.get('subject', '(unreadable)')}"
         f"  until {facts.get('not_after', '?')[:10]}"
         for facts in found
     ]
@@ -92,8 +72,7 @@ def import_certificate(invocation: Invocation, *, file: str, label: str, pin: Se
 
 
 @command.command(cls=TokenCommand)
-@_label_option
-@_id_option
+@certificate_options
 @click.option("--chain", is_flag=True, help="With the authorities above it that are on the token.")
 @click.option("-o", "--output", "path", metavar="FILE", help="Where to; stdout without it.")
 @_force_option
@@ -101,8 +80,7 @@ def import_certificate(invocation: Invocation, *, file: str, label: str, pin: Se
 def export(
     invocation: Invocation,
     *,
-    label: str | None,
-    key_id: bytes | None,
+    choice: CertificateChoice,
     chain: bool,
     path: str | None,
     force: bool,
@@ -112,7 +90,7 @@ def export(
     Example: ushield cert export --label signing -o alice.pem
     """
     with open_token(invocation) as token, token.session() as session:
-        certificate = _one(session, label, key_id)
+        certificate = choice.one(session)
         pem = session.export_chain(certificate) if chain else certificate.pem
         facts = certificate_facts(certificate)
     if path is None:
@@ -123,7 +101,7 @@ def export(
 
 
 @command.command(cls=TokenCommand)
-@click.option("--key", "label", metavar="LABEL", required=True, help="Label of the key pair.")
+@click.option("--key", "name", metavar="KEY", required=True, help="The key's label or id.")
 @click.option(
     "--subject", metavar="NAME", required=True, help='Whose it is, as in RFC 4514: "CN=..,C=CN".'
 )
@@ -137,7 +115,7 @@ def export(
 def request(
     invocation: Invocation,
     *,
-    label: str,
+    name: str,
     subject: str,
     path: str,
     force: bool,
@@ -152,7 +130,7 @@ def request(
     with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
         confirmer = Confirmer(invocation.output, virtual, press, timeout)
         with open_session(invocation, pin) as session:
-            key = session.private_keys(label=label).one()
+            key = choose_key(session, name)
             made = confirmer.wait(session.request_certificate(key, subject))
         out.commit(made.pem.encode("ascii"))
     invocation.output.result(
@@ -162,8 +140,7 @@ def request(
 
 
 @command.command(cls=TokenCommand)
-@_label_option
-@_id_option
+@certificate_options
 @click.option(
     "--ca",
     metavar="FILE",
@@ -171,9 +148,7 @@ def request(
     help="CA certificates that are not on the token, PEM or DER.",
 )
 @pass_invocation
-def health(
-    invocation: Invocation, *, label: str | None, key_id: bytes | None, ca: str | None
-) -> None:
+def health(invocation: Invocation, *, choice: CertificateChoice, ca: str | None) -> None:
     """Tell what is wrong with certificates, or soon will be.
 
     Exit code 0 whatever is found; the findings say what to do.
@@ -199,7 +174,7 @@ def health(
         chain = [*session.certificates(), *others]
         checked = [
             (certificate, check_health(certificate, keys, chain, at=datetime.now(UTC)))
-            for certificate in session.certificates(label=label, key_id=key_id)
+            for certificate in choice.some(session)
         ]
     lines = []
     for certificate, findings in checked:
@@ -220,20 +195,17 @@ def health(
 
 
 @command.command(cls=TokenCommand)
-@_label_option
-@_id_option
+@certificate_options
 @pin_options
 @last_try_option
 @pass_invocation
-def delete(
-    invocation: Invocation, *, label: str | None, key_id: bytes | None, pin: SecretSource
-) -> None:
+def delete(invocation: Invocation, *, choice: CertificateChoice, pin: SecretSource) -> None:
     """Delete a certificate from the token; its key stays.
 
     Example: ushield cert delete --label old
     """
     with open_token(invocation) as token, token.session() as session:
-        certificate = _one(session, label, key_id)
+        certificate = choice.one(session)
         facts = certificate_facts(certificate)
         with pin.read() as secret:
             session.login(secret, allow_last_try=invocation.allow_last_try)

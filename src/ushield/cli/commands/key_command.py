@@ -65,8 +65,10 @@ def generate(
     from ushield.drivers.base import KeyUsage
 
     with open_session(invocation, pin) as session:
-        invocation.output.say("Making the key on the token; RSA can take a minute.")
-        key = session.generate_key(KeyAlgorithm(algorithm), KeyUsage(usage), label=label)
+        kind = KeyAlgorithm(algorithm)
+        if kind.is_rsa:
+            invocation.output.say("Making the key on the token; that can take a minute.")
+        key = session.generate_key(kind, KeyUsage(usage), label=label)
     facts = key_facts(key.info)
     invocation.output.result(
         facts, f"{facts['id']}  {facts['algorithm']}  {facts['usage']}  {facts['label']}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ushield.cli.access import open_session, open_virtual
+from ushield.cli.choosing import choose_key
 from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
 from ushield.cli.files import NewFile, read_file
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
@@ -26,7 +27,9 @@ __all__ = ["command"]
     help="Where to write the signature (CMS, DER).",
 )
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
-@click.option("--key", "label", metavar="LABEL", help="Which key, where there are several.")
+@click.option(
+    "--key", "name", metavar="KEY", help="Which key, by its label or id, where there are several."
+)
 @timeout_option
 @press_option
 @pin_options
@@ -38,7 +41,7 @@ def command(
     file: str,
     path: str,
     force: bool,
-    label: str | None,
+    name: str | None,
     timeout: float | None,
     press: Press | None,
     pin: SecretSource,
@@ -57,7 +60,7 @@ def command(
     with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
         confirmer = Confirmer(invocation.output, virtual, press, timeout)
         with open_session(invocation, pin) as session:
-            key = None if label is None else session.private_keys(label=label).one()
+            key = None if name is None else choose_key(session, name)
             signature = confirmer.wait(session.sign(transaction, key=key))
         out.commit(signature.der)
     message = parse_message(signature.message)
