@@ -120,3 +120,10 @@ def test_remedies_fit_the_case() -> None:
     assert TokenBusy("in use").remedy.startswith("Close the other program")
     assert ObjectNotFound("none", remedy="Look.").remedy == "Look."
     assert ObjectNotFound("none").remedy == ObjectNotFound.default_remedy
+
+
+@pytest.mark.parametrize(("reference", "name"), [("user", "PIN"), ("puk", "PUK")])
+def test_a_secret_that_is_refused_is_named(reference: str, name: str) -> None:
+    assert str(PinInvalid("digits only", reference=reference, rule="characters")).startswith(name)
+    assert name in str(PinIncorrect(reference=reference, tries_left=1))
+    assert name in str(PinLocked(reference=reference))

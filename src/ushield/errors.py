@@ -154,7 +154,7 @@ class PinInvalid(InputInvalid):
     carries: ClassVar[tuple[str, ...]] = ("reference", "rule")
 
     def __init__(self, message: str, *, reference: str, rule: str) -> None:
-        super().__init__(message)
+        super().__init__(f"{_secret_name(reference)}: {message}")
         self.reference = reference
         self.rule = rule
 
@@ -346,9 +346,8 @@ class PinIncorrect(PinError):
     carries: ClassVar[tuple[str, ...]] = ("reference", "tries_left")
 
     def __init__(self, *, reference: str, tries_left: int) -> None:
-        name = "PUK" if reference == "puk" else "PIN"
         tries = "1 try" if tries_left == 1 else f"{tries_left} tries"
-        super().__init__(f"wrong {name}, {tries} left", reference=reference)
+        super().__init__(f"wrong {_secret_name(reference)}, {tries} left", reference=reference)
         self.tries_left = tries_left
 
 
@@ -456,3 +455,7 @@ class ScreenBusy(ConfirmationError):
 
     code = "screen-busy"
     default_remedy = "Answer or cancel the request on the token's screen first."
+
+
+def _secret_name(reference: str) -> str:
+    return "PUK" if reference == "puk" else "PIN"

@@ -51,6 +51,7 @@ def test_a_file_that_is_not_there_is_refused(enrolled: Enrolled, tmp_path: Path)
     result = enrolled.run("pin", "verify", "--pin-file", str(tmp_path / "nowhere"))
     assert result.exit_code == 50
     assert "No such file" in result.stderr
+    assert "Name a file" in result.stderr
 
 
 def test_a_secret_comes_from_a_descriptor(enrolled: Enrolled) -> None:
@@ -69,6 +70,7 @@ def test_a_descriptor_that_is_not_open_is_refused(enrolled: Enrolled) -> None:
     result = enrolled.run("pin", "verify", "--pin-fd", "987")
     assert result.exit_code == 50
     assert "descriptor 987" in result.stderr
+    assert "Open it" in result.stderr
 
 
 def test_a_secret_comes_from_the_standard_input(enrolled: Enrolled) -> None:

@@ -69,7 +69,11 @@ class SecretSource:
             try:
                 descriptor = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
-                raise SecretMissing(f"{self._file}: {reason_of(error)}") from error
+                raise SecretMissing(
+                    f"{self._file}: {reason_of(error)}",
+                    remedy=f"Name a file that you may read, with the {self._name} on its first"
+                    " line.",
+                ) from error
             try:
                 return self._from_descriptor(descriptor, self._file)
             finally:
@@ -85,7 +89,9 @@ class SecretSource:
                     break
                 line += byte
         except OSError as error:
-            raise SecretMissing(f"{where}: {reason_of(error)}") from error
+            raise SecretMissing(
+                f"{where}: {reason_of(error)}", remedy="Open it for reading before: 3< pin.txt"
+            ) from error
         if line.endswith(b"\r"):
             del line[-1:]
         if not line or len(line) > _MAX_SECRET:
