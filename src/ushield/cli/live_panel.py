@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
-from ushield.cli.keys import KeyDecoder
+from ushield.cli.key_decoder import KeyDecoder
 from ushield.cli.terminal import single_keys
 from ushield.shield.events import PanelKey
 

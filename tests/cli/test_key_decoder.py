@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ushield.cli.keys import KeyDecoder
+from ushield.cli.key_decoder import KeyDecoder
 from ushield.shield.events import PanelKey
 
 
