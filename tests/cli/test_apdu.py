@@ -98,6 +98,15 @@ def test_only_a_command_can_be_recorded(enrolled: Enrolled, name: str) -> None:
     assert not file.exists()
 
 
+@pytest.mark.parametrize(("arguments", "code"), [(["pin", "nonsense"], 2), (["list"], 0)])
+def test_where_nothing_was_exchanged_no_trace_is_left(
+    enrolled: Enrolled, arguments: list[str], code: int
+) -> None:
+    file = enrolled.folder / "pin.trace"
+    assert enrolled.run("trace", "record", str(file), *arguments).exit_code == code
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("text", ["", "hello\n", json.dumps({"trace": "ushield"}) + "\n"])
 def test_what_is_no_trace_is_refused(enrolled: Enrolled, text: str) -> None:
     file = enrolled.folder / "bad.trace"

@@ -53,6 +53,27 @@ def test_a_reader_that_went_away_is_no_error_to_report(enrolled: Enrolled) -> No
     assert process.returncode not in (0, 3)
 
 
+def test_an_error_keeps_its_code_where_nobody_reads_it(enrolled: Enrolled) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    enrolled.path.unlink()
+    with enrolled.process("info", "--json", stdout=writing) as process:
+        os.close(writing)
+        _, err = process.communicate()
+    assert process.returncode == 10
+    assert err.startswith("ushield: there is no token file")
+    assert len(err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_output_that_a_full_disk_does_not_take_is_told(enrolled: Enrolled, form: list[str]) -> None:
+    with open("/dev/full", "w") as full, enrolled.process("info", *form, stdout=full) as process:
+        _, err = process.communicate()
+    assert process.returncode == 3
+    assert err.startswith("ushield: the output cannot be written: No space left on device\n")
+    assert len(err.splitlines()) == 2
+
+
 def test_what_an_encoding_cannot_write_is_escaped(enrolled: Enrolled) -> None:
     verify = ["verify", str(enrolled.signature), "--ca", str(enrolled.ca)]
     shown = subprocess.run(

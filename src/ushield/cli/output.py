@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,14 @@ import click
 from ushield.cli.exit_codes import exit_code
 from ushield.errors import UShieldError
 
-__all__ = ["Output", "reason_of", "survive_any_terminal"]
+__all__ = ["Output", "OutputFailed", "reason_of", "survive_any_terminal"]
+
+
+class OutputFailed(UShieldError):
+    """What a command has to say could not be written; it was done all the same."""
+
+    code = "output-failed"
+    default_remedy = "Make room where the output goes, or send it elsewhere."
 
 
 @dataclass(slots=True)
@@ -28,14 +36,14 @@ class Output:
 
     def say(self, text: str) -> None:
         """Progress, or a hint, for people."""
-        click.echo(text, err=self.json)
+        _print(text, err=self.json)
 
     def result(self, facts: Mapping[str, Any], text: str) -> None:
         """What came out, in both forms; once in a command's life."""
         if self.json:
-            click.echo(json.dumps(facts, ensure_ascii=False, default=str))
+            _print(_json(facts))
         elif text:
-            click.echo(text)
+            _print(text)
 
     def error(self, error: UShieldError) -> None:
         """An error with its remedy: on stderr for people, and as the JSON object if asked for."""
@@ -52,7 +60,7 @@ class Output:
         exit_code: int,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """What `error` prints, for a failure that is no `UShieldError`."""
+        """What `error` prints, for a failure that is no `UShieldError`; as far as it can be."""
         if self.json:
             body = {
                 "code": code,
@@ -61,10 +69,24 @@ class Output:
                 "exit": int(exit_code),
                 "facts": dict(facts or {}),
             }
-            click.echo(json.dumps({"error": body}, ensure_ascii=False, default=str))
-        click.echo(f"ushield: {message}", err=True)
-        if remedy:
-            click.echo(f"  {remedy}", err=True)
+            with suppress(OutputFailed, BrokenPipeError):
+                _print(_json({"error": body}))
+        with suppress(OutputFailed, BrokenPipeError):
+            _print(f"ushield: {message}" + (f"\n  {remedy}" if remedy else ""), err=True)
+
+
+def _json(facts: Mapping[str, Any]) -> str:
+    return json.dumps(facts, ensure_ascii=False, default=str)
+
+
+def _print(text: str, *, err: bool = False) -> None:
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        # Whoever read this has seen enough; `click` ends the command without a word.
+        raise
+    except OSError as error:
+        raise OutputFailed(f"the output cannot be written: {reason_of(error)}") from error
 
 
 def reason_of(error: OSError) -> str:

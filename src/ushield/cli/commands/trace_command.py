@@ -38,7 +38,7 @@ def record(
 ) -> None:
     """Run COMMAND, a command of ushield with its options, and record its APDUs in FILE.
 
-    FILE holds all that was exchanged when the command fails, too.
+    FILE holds all that was exchanged when the command fails, too; there is none if nothing was.
 
     Example: ushield --token usb:1-4 trace record pin.trace pin status
     """
@@ -58,8 +58,12 @@ def record(
         raise FileFailed(f"{file}: {reason_of(error)}") from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         invocation.trace = TraceWriter(stream)
-        with wanted.make_context(name, rest, parent=context.find_root()) as child:
-            wanted.invoke(child)
+        try:
+            with wanted.make_context(name, rest, parent=context.find_root()) as child:
+                wanted.invoke(child)
+        finally:
+            if not stream.tell():
+                os.unlink(file)
 
 
 @command.command(cls=Command)
