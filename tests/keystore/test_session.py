@@ -21,6 +21,7 @@ from ushield.errors import (
 from ushield.keystore import KeyUsage, SessionClosed, SlotFlag, Token, TokenFlag, slots
 from ushield.pin import Pin
 from ushield.testing.token import VirtualTokenUnderTest
+from ushield.virtual.usb import Direction, FaultKind
 
 
 def verified(token: Token) -> bool:
@@ -125,6 +126,18 @@ def test_a_closed_session_and_a_closed_token_say_so(bare: VirtualTokenUnderTest)
 def test_closing_the_token_leaves_it_logged_out_for_the_next(bare: VirtualTokenUnderTest) -> None:
     with bare.open() as token:
         token.session(bare.pin)
+    with bare.open() as token:
+        assert not verified(token)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.STALL, FaultKind.TRUNCATE])
+def test_a_token_that_cannot_be_logged_out_is_closed_all_the_same(
+    bare: VirtualTokenUnderTest, kind: FaultKind
+) -> None:
+    with bare.open() as token:
+        token.session(bare.pin)
+        bare.usb_faults.order(kind, Direction.IN)
+    assert bare.usb_faults.happened
     with bare.open() as token:
         assert not verified(token)
 

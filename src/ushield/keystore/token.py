@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ushield.drivers.base import TokenDriver, TokenInfo
-from ushield.errors import PinIncorrect, PinLocked, TokenRemoved
+from ushield.errors import PinIncorrect, PinLocked, TokenRemoved, TransportError
 from ushield.keystore.catalogue import Catalogue
 from ushield.keystore.flags import SlotFlag, TokenFlag, token_flags
 from ushield.keystore.objects import PrivateKey, PublicKey
@@ -17,6 +17,7 @@ from ushield.keystore.pins import TokenPin, verify_guarded
 from ushield.keystore.session import Session, SessionClosed
 from ushield.keystore.slots import Slot
 from ushield.pin import Pin
+from ushield.shield.application import Counters
 
 __all__ = ["Token"]
 
@@ -42,7 +43,7 @@ class Token:
 
     @property
     def info(self) -> TokenInfo:
-        """What the token told when it was opened."""
+        """What the token told when it was opened, or last renamed or reset."""
         return self._driver.info
 
     @property
@@ -60,6 +61,12 @@ class Token:
         """The token's PKCS #11 flags; the PIN counters in them are those of this moment."""
         with self.reach() as driver:
             return token_flags(driver.pin_states())
+
+    @property
+    def counters(self) -> Counters:
+        """Signatures, unblocks by the bank and power-ups that the token counted up to now."""
+        with self.reach() as driver:
+            return driver.counters()
 
     @property
     def pin(self) -> TokenPin:
@@ -107,13 +114,19 @@ class Token:
             driver.reset()
 
     def close(self) -> None:
-        """Close all sessions, then the token. Harmless to repeat."""
+        """Close all sessions, then the token. Harmless to repeat.
+
+        A token that cannot be logged out is closed all the same, which takes its power.
+        """
         if self._closed:
             return
-        for session in self.sessions:
-            session.close()
-        self._closed = True
-        self._driver.close()
+        try:
+            for session in self.sessions:
+                with suppress(TransportError):
+                    session.close()
+        finally:
+            self._closed = True
+            self._driver.close()
 
     def check_open(self) -> None:
         """Raise `TokenRemoved` or `SessionClosed` unless the token can be used."""
