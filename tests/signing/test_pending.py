@@ -184,6 +184,59 @@ def test_an_interrupted_wait_takes_it_off_the_screen(
             pending.result()
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before it is sent", "once it is sent"])
+@pytest.mark.parametrize("wait", [True, False], ids=["by a timeout", "by the caller"])
+def test_an_interrupted_cancel_is_sent_again_and_nobody_waits_for_it_for_ever(
+    virtual_token: VirtualTokenUnderTest,
+    transfer: Transaction,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    wait: bool,
+    after: bool,
+) -> None:
+    with virtual_token.open() as token, token.session(virtual_token.pin) as session:
+        pending = session.sign(transfer)
+        with token.reach() as driver, monkeypatch.context() as patch:
+            cancel = driver.cancel
+            interrupts = [KeyboardInterrupt()]
+
+            def interrupted(request_id: bytes) -> None:
+                if after or not interrupts:
+                    cancel(request_id)
+                if interrupts:
+                    raise interrupts.pop()
+
+            patch.setattr(driver, "cancel", interrupted)
+            give_up = (lambda: pending.result(timeout=0)) if wait else pending.cancel
+            with pytest.raises(KeyboardInterrupt):
+                give_up()
+            with pytest.raises(ConfirmationError):
+                pending.result(timeout=10)
+        assert virtual_token.panel.pages == ()
+        with session.sign(transfer, pin=virtual_token.pin):
+            assert virtual_token.panel.pages != ()
+
+
+def test_an_interrupted_begin_leaves_nothing_on_the_screen(
+    virtual_token: VirtualTokenUnderTest, transfer: Transaction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with virtual_token.open() as token, token.session(virtual_token.pin) as session:
+        with token.reach() as driver, monkeypatch.context() as patch:
+            begin = driver.begin
+
+            def interrupted(key_reference: int, message: bytes) -> None:
+                begin(key_reference, message)
+                assert virtual_token.panel.pages != ()
+                raise KeyboardInterrupt
+
+            patch.setattr(driver, "begin", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                session.sign(transfer)
+        assert virtual_token.panel.pages == ()
+        with session.sign(transfer, pin=virtual_token.pin):
+            assert virtual_token.panel.pages != ()
+
+
 def test_leaving_the_loop_over_events_leaves_it_on_the_screen_for_result(
     virtual_token: VirtualTokenUnderTest, transfer: Transaction
 ) -> None:

@@ -23,7 +23,6 @@ from ushield.errors import (
 )
 from ushield.shield.requests import Begun, Signed
 from ushield.signing.confirmation import (
-    POLL_SECONDS,
     Action,
     AskState,
     CallFailed,
@@ -91,6 +90,7 @@ class Pending(Generic[T]):
         self._clock = clock
         self._listening = has_panel
         self._acting = threading.Lock()
+        self._cancelling = threading.RLock()
         self._changed = threading.Condition()
         self._failure: UShieldError | None = None
         self._completed: T | None = None
@@ -166,41 +166,51 @@ class Pending(Generic[T]):
     def _advance(self, deadline: float | None) -> tuple[Progress, ...]:
         try:
             with self._acting:
+                if self._given_up:
+                    self._finish_cancelling()
+                    return ()
                 due = self._due
                 if deadline is not None and self._clock() >= deadline:
                     self._withdraw(Ending.TIMED_OUT)
                     return ()
                 happening = self._perform(due, deadline)
-                return self._feed(happening) if happening is not None else ()
+                return self._feed(happening, due) if happening is not None else ()
         except BaseException:
             # The caller's wait was broken into (KeyboardInterrupt, say): it will not come back.
             self.cancel()
             raise
 
+    @property
+    def _given_up(self) -> bool:
+        return self._confirmation.phase is Phase.CANCELLING
+
     def _withdraw(self, ending: Ending) -> None:
         with self._changed:
-            self._confirmation, action, _ = step(
+            self._confirmation, self._due, _ = step(
                 self._confirmation, Withdrawn(ending), self._clock()
             )
-            if isinstance(action, StandBy) and isinstance(self._due, CancelRequest):
-                # It was given up before, and who should send CANCEL next may never come back:
-                # twice is better than not at all.
-                action = self._due
-            elif isinstance(action, CancelRequest):
-                self._due = StandBy()
             self._changed.notify_all()
-        if isinstance(action, CancelRequest):
-            happening: Happening | None = CallFailed()
-            try:
-                happening = self._perform(action, None)
-            finally:
-                if happening is not None:
-                    self._feed(happening)
-        while not self.over:
-            self._stand_by()
+        self._finish_cancelling()
 
-    def _feed(self, happening: Happening) -> tuple[Progress, ...]:
+    def _finish_cancelling(self) -> None:
+        # Whoever cancels is inside one command, which has a timeout of its own. If that was broken
+        # into, the next one here sends CANCEL again: nobody waits for somebody who has left.
+        with self._cancelling:
+            if self._given_up:
+                action = CancelRequest()
+                happening = self._perform(action, None)
+                if happening is not None:
+                    self._feed(happening, action)
+
+    def _feed(self, happening: Happening, action: Action) -> tuple[Progress, ...]:
         with self._changed:
+            if (
+                self._given_up
+                and isinstance(happening, CallFailed)
+                and not isinstance(action, CancelRequest)
+            ):
+                # What failed is not the CANCEL that is still to be sent.
+                return ()
             self._confirmation, self._due, progress = step(
                 self._confirmation, happening, self._clock()
             )
@@ -221,10 +231,7 @@ class Pending(Generic[T]):
                         return SignatureFetched(self.request_id, driver.finish(self.request_id))
                 case CancelRequest():
                     return self._take_off_screen()
-                case StandBy():
-                    self._stand_by()
-                    return None
-                case Conclude():
+                case StandBy() | Conclude():
                     return None
         except TokenRemoved:
             return TokenGone()
@@ -265,8 +272,3 @@ class Pending(Generic[T]):
         with self._changed:
             self._changed.wait_for(lambda: not isinstance(self._due, Listen), timeout)
         return PanelHeard(None)
-
-    def _stand_by(self) -> None:
-        # Whoever cancels is inside one command, which has a timeout of its own.
-        with self._changed:
-            self._changed.wait_for(lambda: self.over, POLL_SECONDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ushield.drivers.base import Capability, KeyUsage, TokenDriver
@@ -66,10 +67,12 @@ class SigningSession(Session):
         key, certificates = self._signing_key(key)
         request = SigningRequest(message, key, certificates, self.token.info)
         reference = key.info.reference
-        begun = self._put_on_screen(
-            lambda driver: driver.begin(reference, message), pin, allow_last_try=allow_last_try
+        return self._put_on_screen(
+            lambda driver: driver.begin(reference, message),
+            request.complete,
+            pin,
+            allow_last_try=allow_last_try,
         )
-        return self._wait_for(begun, lambda signed: request.complete(begun.request_id, signed))
 
     def request_certificate(
         self,
@@ -86,12 +89,12 @@ class SigningSession(Session):
         """
         name = encode_subject(subject)
         reference = key.info.reference
-        begun = self._put_on_screen(
+        return self._put_on_screen(
             lambda driver: driver.begin_certification_request(reference, name),
+            lambda _, signed: assemble_request(key, name, signed),
             pin,
             allow_last_try=allow_last_try,
         )
-        return self._wait_for(begun, lambda signed: assemble_request(key, name, signed))
 
     def close(self) -> None:
         """Take what this session has on the screen off it, then end the session."""
@@ -121,31 +124,32 @@ class SigningSession(Session):
     def _put_on_screen(
         self,
         begin: Callable[[TokenDriver], Begun],
+        complete: Callable[[bytes, Signed], T],
         pin: str | Pin | None,
         *,
         allow_last_try: bool,
-    ) -> Begun:
+    ) -> Pending[T]:
         # Held, so that no other thread's request uses up the verification.
         with self._reach() as driver, driver.connection.hold():
             if pin is not None:
                 self.token.log_in(driver, pin, allow_last_try=allow_last_try)
             try:
-                return begin(driver)
-            except TransportError:
-                # It may be on the screen, under an id that never arrived: logging out ends it.
-                with suppress(UShieldError):
-                    self.token.log_out(driver)
+                begun = begin(driver)
+                pending = Pending(
+                    self.token.reach,
+                    begun,
+                    partial(complete, begun.request_id),
+                    has_panel=Capability.PANEL_EVENTS in self.token.info.capabilities,
+                )
+                self._pending = pending
+            except BaseException as error:
+                if isinstance(error, TransportError) or not isinstance(error, UShieldError):
+                    # No refusal, so it may be on the screen, under an id that never arrived:
+                    # logging out ends it.
+                    with suppress(UShieldError):
+                        self.token.log_out(driver)
                 raise
-
-    def _wait_for(self, begun: Begun, complete: Callable[[Signed], T]) -> Pending[T]:
-        pending = Pending(
-            self.token.reach,
-            begun,
-            complete,
-            has_panel=Capability.PANEL_EVENTS in self.token.info.capabilities,
-        )
-        self._pending = pending
-        return pending
+            return pending
 
 
 class SigningToken(Token):
