@@ -32,7 +32,10 @@ class Pin:
     __slots__ = ("_secret",)
 
     def __init__(self, secret: str | bytes | bytearray) -> None:
-        self._secret = bytearray(secret.encode() if isinstance(secret, str) else secret)
+        if isinstance(secret, str):
+            # Half a surrogate pair, from bytes that were no UTF-8, is for the rules to refuse.
+            secret = secret.encode(errors="surrogatepass")
+        self._secret = bytearray(secret)
 
     def reveal(self) -> bytes:
         """The secret in ASCII, for the one APDU that carries it. ``ValueError`` once wiped."""

@@ -36,7 +36,7 @@ from ushield.errors import (
     TokenNotFound,
 )
 from ushield.pin import PinReference
-from ushield.virtual.nvram import Nvram, file, snapshot
+from ushield.virtual.nvram import Nvram, copying, snapshot
 from ushield.virtual.pins import PinStore
 
 USER = PinReference.USER
@@ -338,7 +338,7 @@ def test_snapshots_of_a_token_in_use_are_always_of_one_moment(path: Path) -> Non
 
 def test_token_that_never_keeps_still_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     versions = itertools.count()
-    monkeypatch.setattr(file, "_read_both", lambda path: (b"%d" % next(versions), b""))
+    monkeypatch.setattr(copying, "_read_both", lambda path: (b"%d" % next(versions), b""))
     with pytest.raises(TokenBusy), snapshot(path):
         pass
 

@@ -117,7 +117,7 @@ def _checked_serial(serial: str) -> str:
 
 
 def _check_label(label: str) -> None:
-    if len(label.encode()) > MAX_LABEL or not label.isprintable():
+    if not label.isprintable() or len(label.encode()) > MAX_LABEL:
         raise InputInvalid(f"a label has at most {MAX_LABEL} bytes of UTF-8, all printable")
 
 
@@ -135,7 +135,8 @@ def _check_unblock_key(key: bytes) -> None:
 
 
 def _given(secret: Pin | str) -> bytes:
-    return secret.reveal() if isinstance(secret, Pin) else secret.encode()
+    pin = Pin(secret) if isinstance(secret, str) else secret
+    return pin.reveal() if len(pin) else b""
 
 
 def _random(rules: PinRules, reference: PinReference, digits: int) -> bytes:

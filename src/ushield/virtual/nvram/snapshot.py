@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ushield.virtual.nvram.file import copy_of
+from ushield.virtual.nvram.copying import copy_of
 from ushield.virtual.nvram.reader import NvramReader, connect_sqlite, reported
 
 __all__ = ["snapshot"]

@@ -9,9 +9,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from ushield.errors import StorageFull, TokenRemoved, UShieldError
+from ushield.errors import StorageFull, TokenBusy, TokenRemoved, UShieldError
 from ushield.virtual.nvram.faults import NvramFaults, PowerCut
-from ushield.virtual.nvram.file import LockedFile, log_path
+from ushield.virtual.nvram.file import LockedFile
 from ushield.virtual.nvram.reader import (
     NvramConnection,
     NvramReader,
@@ -109,6 +109,7 @@ class NvramFile(NvramReader):
         ``completing``: it ends what the transaction before it began, and may not be refused for
         want of a checkpoint.
         """
+        self._check_place()
         if self._commits >= _COMMITS_PER_CHECKPOINT and not completing:
             self._checkpoint()
         try:
@@ -125,6 +126,15 @@ class NvramFile(NvramReader):
             self._roll_back()
             raise
         self._commits += 1
+
+    def _check_place(self) -> None:
+        """Refuse to write where it would be lost, or another process's writes with it."""
+        if os.getpid() != self._file.process:
+            raise TokenBusy(f"{self.path} was opened before this process was forked")
+        if self._file.log_removed:
+            lost = StorageFailed(f"the log of {self.path} was removed")
+            self._switch_off(lost)
+            raise lost
 
     def _step(self, sql: str, parameters: Sequence[Any]) -> None:
         faults = self._faults
@@ -164,13 +174,10 @@ class NvramFile(NvramReader):
         self._commits = 0
 
     def _take_log_room(self) -> None:
-        descriptor = os.open(log_path(self.path), os.O_RDWR | os.O_CLOEXEC)
         try:
-            os.posix_fallocate(descriptor, 0, _LOG_ROOM)
+            os.posix_fallocate(self._file.log, 0, _LOG_ROOM)
         except OSError as error:
             raise StorageFull(f"no room on the disk of {self.path}") from error
-        finally:
-            os.close(descriptor)
 
     def _switch_off(self, reason: UShieldError) -> None:
         connection, self._connection = self._connection, _NoConnection(reason)
