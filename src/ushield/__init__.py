@@ -6,41 +6,25 @@ it is used.
 
 from __future__ import annotations
 
-# Type checkers take this for `typing.TYPE_CHECKING`; the module itself takes 10 ms to import.
+from ushield.lazy import lazy_names
+
+# Type checkers take this for `typing.TYPE_CHECKING`; that module takes 10 ms to import.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from ushield.keystore import Token
     from ushield.pin import Pin
     from ushield.signing import SigningToken, TransactionSignature, open_token
+    from ushield.version import __version__
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "keystore": ("Token",),
+            "pin": ("Pin",),
+            "signing": ("SigningToken", "TransactionSignature", "open_token"),
+            "version": ("__version__",),
+        },
+    )
 
 __all__ = ["Pin", "SigningToken", "Token", "TransactionSignature", "__version__", "open_token"]
-
-_HOMES = {
-    "Pin": "ushield.pin",
-    "SigningToken": "ushield.signing",
-    "Token": "ushield.keystore",
-    "TransactionSignature": "ushield.signing",
-    "open_token": "ushield.signing",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("ushield")
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

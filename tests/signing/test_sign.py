@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-import ushield.signing
 from tests.signing.conftest import MakeToken, payment
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank import TrustStore, verify_transaction
@@ -458,14 +457,3 @@ def test_a_card_without_a_driver_is_let_go_again(
             virtual_token.open()
     with virtual_token.open() as token:
         assert token.info.serial == virtual_token.serial
-
-
-@pytest.mark.parametrize("name", ushield.signing.__all__)
-def test_the_packages_public_names_are_there(name: str) -> None:
-    assert getattr(ushield.signing, name) is not None
-    assert name in dir(ushield.signing)
-
-
-def test_the_package_has_no_other_names() -> None:
-    with pytest.raises(AttributeError, match="nonsense"):
-        ushield.signing.nonsense  # noqa: B018

@@ -9,7 +9,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.virtual.memory import remaining
-from ushield import virtual
 from ushield.algorithms import KeyAlgorithm
 from ushield.errors import InputInvalid, PinIncorrect, PinInvalid, TokenFileInvalid
 from ushield.pin import Pin, PinReference
@@ -160,10 +159,3 @@ def test_description_of_a_token_in_use_touches_nothing(tmp_path: Path) -> None:
     assert (summary.counters.signatures, summary.vouchers) == (1, 1)
     assert summary.bank_can_unblock
     assert remaining(tmp_path / "a.token") == {"a.token"}
-
-
-def test_the_package_hands_out_its_public_face() -> None:
-    for name in virtual.__all__:
-        assert getattr(virtual, name).__name__ == name
-    with pytest.raises(AttributeError):
-        _ = virtual.nothing_of_this_name

@@ -5,7 +5,9 @@ asn1crypto is imported when something that needs it is used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ushield.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ushield.cms.attributes import SignedAttributes, signed_attributes
@@ -18,6 +20,22 @@ if TYPE_CHECKING:
     )
     from ushield.cms.receipt import Receipt, ReceiptInvalid
     from ushield.cms.signed_data import assemble
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "attributes": ("SignedAttributes", "signed_attributes"),
+            "parsing": (
+                "MAX_SIGNED_DATA",
+                "ParsedSignature",
+                "SignedDataFault",
+                "SignedDataInvalid",
+                "parse_signed_data",
+            ),
+            "receipt": ("Receipt", "ReceiptInvalid"),
+            "signed_data": ("assemble",),
+        },
+    )
 
 __all__ = [
     "MAX_SIGNED_DATA",
@@ -31,27 +49,3 @@ __all__ = [
     "parse_signed_data",
     "signed_attributes",
 ]
-
-_HOMES = {
-    "MAX_SIGNED_DATA": "parsing",
-    "ParsedSignature": "parsing",
-    "Receipt": "receipt",
-    "ReceiptInvalid": "receipt",
-    "SignedAttributes": "attributes",
-    "SignedDataFault": "parsing",
-    "SignedDataInvalid": "parsing",
-    "assemble": "signed_data",
-    "parse_signed_data": "parsing",
-    "signed_attributes": "attributes",
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value

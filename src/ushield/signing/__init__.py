@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ushield.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ushield.signing.opening import open_token
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
         SigningToken,
     )
     from ushield.signing.signature import TransactionSignature
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "opening": ("open_token",),
+            "pending": ("Pending",),
+            "progress": ("KeyPressed", "PageShown", "Progress", "Waiting"),
+            "session": ("PendingRequest", "PendingSignature", "SigningSession", "SigningToken"),
+            "signature": ("TransactionSignature",),
+        },
+    )
 
 __all__ = [
     "KeyPressed",
@@ -29,32 +42,3 @@ __all__ = [
     "Waiting",
     "open_token",
 ]
-
-_HOMES = {
-    "KeyPressed": "progress",
-    "PageShown": "progress",
-    "Pending": "pending",
-    "PendingRequest": "session",
-    "PendingSignature": "session",
-    "Progress": "progress",
-    "SigningSession": "session",
-    "SigningToken": "session",
-    "TransactionSignature": "signature",
-    "Waiting": "progress",
-    "open_token": "opening",
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ushield.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ushield.virtual.clock import Clock, ManualClock, SystemClock
@@ -11,6 +13,18 @@ if TYPE_CHECKING:
     from ushield.virtual.panel import Panel
     from ushield.virtual.profile import VirtualProfile, load_profile, profile_names
     from ushield.virtual.token import VirtualToken, live_token
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "clock": ("Clock", "ManualClock", "SystemClock"),
+            "create": ("Created", "TokenSummary", "create_token", "describe_token"),
+            "nvram": ("CutPower", "PowerCut"),
+            "panel": ("Panel",),
+            "profile": ("VirtualProfile", "load_profile", "profile_names"),
+            "token": ("VirtualToken", "live_token"),
+        },
+    )
 
 __all__ = [
     "Clock",
@@ -29,32 +43,3 @@ __all__ = [
     "load_profile",
     "profile_names",
 ]
-
-_HOMES = {
-    "Clock": "clock",
-    "Created": "create",
-    "CutPower": "nvram",
-    "ManualClock": "clock",
-    "Panel": "panel",
-    "PowerCut": "nvram",
-    "SystemClock": "clock",
-    "TokenSummary": "create",
-    "VirtualProfile": "profile",
-    "VirtualToken": "token",
-    "create_token": "create",
-    "describe_token": "create",
-    "live_token": "token",
-    "load_profile": "profile",
-    "profile_names": "profile",
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
