@@ -33,7 +33,7 @@ def test_a_driver_selects_its_application_first_unless_told_not_to(enrolled: Enr
 def test_a_card_that_no_driver_knows_can_be_talked_to_all_the_same(
     enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "entry_points", lambda group: ())
+    monkeypatch.setattr(registry, "drivers", lambda: ())
     assert enrolled.run("info").exit_code == 14
     result = enrolled.run("--json", "apdu", SELECT)
     assert result.exit_code == 0

@@ -452,7 +452,7 @@ def test_a_card_without_a_driver_is_let_go_again(
     virtual_token: VirtualTokenUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as nothing_installed:
-        nothing_installed.setattr(registry, "entry_points", lambda group: ())
+        nothing_installed.setattr(registry, "drivers", lambda: ())
         with pytest.raises(NoDriver):
             virtual_token.open()
     with virtual_token.open() as token:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-
 from ushield.drivers.base import DriverFactory, TokenDriver
 from ushield.errors import NoDriver
+from ushield.plugins import Plugins
 from ushield.transport.connection import CardConnection
 
 __all__ = ["GROUP", "driver_for", "drivers"]
@@ -15,27 +13,12 @@ GROUP = "ushield.drivers"
 """The entry-point group whose objects are `DriverFactory`."""
 
 
-@cache
-def _load(entry: EntryPoint) -> DriverFactory | ImportError | AttributeError:
-    # One broken installation must not take the other drivers with it.
-    try:
-        factory: DriverFactory = entry.load()
-    except (ImportError, AttributeError) as error:
-        return error
-    return factory
+_DRIVERS: Plugins[DriverFactory] = Plugins(GROUP)
 
 
 def drivers() -> tuple[DriverFactory, ...]:
     """The drivers installed, in the order of their names; those that cannot be loaded left out."""
-    return tuple(
-        factory
-        for _, factory in sorted(_loaded().items())
-        if not isinstance(factory, ImportError | AttributeError)
-    )
-
-
-def _loaded() -> dict[str, DriverFactory | ImportError | AttributeError]:
-    return {entry.name: _load(entry) for entry in entry_points(group=GROUP)}
+    return _DRIVERS.working()
 
 
 def driver_for(connection: CardConnection) -> TokenDriver:
@@ -50,10 +33,6 @@ def driver_for(connection: CardConnection) -> TokenDriver:
         driver = factory.probe(connection)
         if driver is not None:
             return driver
-    broken = [
-        f"driver {name} cannot be loaded: {error}"
-        for name, error in sorted(_loaded().items())
-        if isinstance(error, ImportError | AttributeError)
-    ]
+    broken = [f"driver {one.name} cannot be loaded: {one.reason}" for one in _DRIVERS.broken()]
     card = f"the card in {device.spec} (ATR {connection.atr.hex(' ').upper()})"
     raise NoDriver("; ".join([f"no driver knows {card}", *broken]))

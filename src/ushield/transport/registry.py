@@ -5,10 +5,8 @@ A SPEC is ``SCHEME:ADDRESS``, or a serial number, or nothing, which means the on
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
-
 from ushield.errors import SeveralTokens, SpecInvalid, TokenNotFound, UShieldError
+from ushield.plugins import BrokenPlugin, Plugins
 from ushield.transport.connection import CardConnection, DeviceInfo, Scheme
 
 __all__ = ["GROUP", "find_devices", "open_spec", "schemes"]
@@ -17,26 +15,12 @@ GROUP = "ushield.transports"
 """The entry-point group whose objects are `Scheme`."""
 
 
-@cache
-def _load(entry: EntryPoint) -> Scheme | ImportError | AttributeError:
-    # One broken installation must not take the other schemes with it.
-    try:
-        scheme: Scheme = entry.load()
-    except (ImportError, AttributeError) as error:
-        return error
-    return scheme
-
-
-def _entries() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+_SCHEMES: Plugins[Scheme] = Plugins(GROUP)
 
 
 def schemes() -> tuple[Scheme, ...]:
     """The schemes installed, in the order of their names; those that cannot be loaded left out."""
-    loaded = (_load(entry) for _, entry in sorted(_entries().items()))
-    return tuple(
-        scheme for scheme in loaded if not isinstance(scheme, ImportError | AttributeError)
-    )
+    return _SCHEMES.working()
 
 
 def find_devices() -> tuple[DeviceInfo, ...]:
@@ -59,14 +43,13 @@ def open_spec(spec: str | None = None, *, timeout: float = 5.0) -> CardConnectio
     if spec is None or ":" not in spec:
         spec = _the_one(spec).spec
     name, _, address = spec.partition(":")
-    entry = _entries().get(name)
-    if entry is None:
+    scheme = _SCHEMES.get(name)
+    if scheme is None:
         raise SpecInvalid(f"{spec!r} starts with no scheme that is installed")
-    scheme = _load(entry)
-    if isinstance(scheme, ImportError | AttributeError):
+    if isinstance(scheme, BrokenPlugin):
         raise SpecInvalid(
-            f"the scheme {name} cannot be loaded: {scheme}",
-            remedy=f"Install {entry.value.partition(':')[0]} again, or name another token.",
+            f"the scheme {name} cannot be loaded: {scheme.reason}",
+            remedy=f"Install {scheme.module} again, or name another token.",
         )
     return scheme.open(address, timeout=timeout)
 
