@@ -19,7 +19,13 @@ from ushield.iso7816.tlv import encode
 from ushield.shield.application import ApplicationInfo, Counters, decode_pin_states
 from ushield.shield.commands import AID, BeginKind, DataObject, Instruction, KeyUsageCode
 from ushield.shield.events import PanelKey
-from ushield.shield.objects import GenerateKey, KeyEntry, StoredCertificate, tag_list
+from ushield.shield.objects import (
+    GenerateKey,
+    KeyEntry,
+    StoredCertificate,
+    encode_key_reference,
+    tag_list,
+)
 from ushield.shield.pins import encode_change
 from ushield.shield.requests import (
     Begin,
@@ -154,6 +160,10 @@ class Host:
         answer = self.send(0, Instruction.GENERATE_KEY_PAIR, data=data)
         assert answer.ok
         return KeyEntry.decode(answer.data)
+
+    def delete_key(self, key: KeyEntry) -> int:
+        data = encode_key_reference(key.reference)
+        return self.send(0x80, Instruction.DELETE_KEY, data=data, ne=0).sw
 
     def put_certificate(
         self, certificate_der: bytes, slot: int = 0, *, label: str = "signing", is_ca: bool = False

@@ -54,6 +54,7 @@ def contents(memory: NvramReader) -> tuple[object, ...]:
         memory.certificates(),
         memory.counters(),
         memory.vouchers(),
+        memory.last_key_reference(),
     )
 
 

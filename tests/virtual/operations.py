@@ -116,6 +116,7 @@ OPERATIONS = (
         "generate-key",
         lambda nvram: KeyStore(nvram).generate(KeyAlgorithm.P256, KeyUsageCode.DISPLAY, "新的"),
     ),
+    Operation("delete-key", lambda nvram: KeyStore(nvram).delete(1)),
     Operation(
         "import-certificate",
         lambda nvram: nvram.put_certificate(b"\x03" * 4_000, key_id=b"\x02" * 20),

@@ -94,6 +94,28 @@ def test_a_full_token_makes_no_more_keys(tmp_path: Path) -> None:
         assert decode_keys(host.get(DataObject.KEYS).data) == keys
 
 
+def test_a_full_token_makes_keys_again_when_one_was_deleted(tmp_path: Path) -> None:
+    with Host.create(tmp_path, profile="lenient") as host:
+        keys = [host.generate() for _ in range(4)]
+        host.enrol(keys[1])
+        assert host.delete_key(keys[1]) == OK
+        assert host.get(DataObject.CERTIFICATES).data == b""
+        made = host.generate()
+        assert made.reference not in [key.reference for key in keys]
+        assert decode_keys(host.get(DataObject.KEYS).data) == (keys[0], *keys[2:], made)
+
+
+def test_deleting_a_key_wants_the_pin_and_a_key(host: Host) -> None:
+    key = host.generate()
+    assert host.logout() == OK
+    assert host.delete_key(key) == NEEDS_PIN
+    assert host.verify() == OK
+    data = encode_key_reference(key.reference + 1)
+    assert host.send(0x80, Instruction.DELETE_KEY, data=data).sw == NOT_FOUND
+    assert host.send(0x80, Instruction.DELETE_KEY).sw == WRONG_DATA
+    assert decode_keys(host.get(DataObject.KEYS).data) == (key,)
+
+
 @pytest.mark.parametrize("label", ["x" * 65, "a\nb", "\u202e"])
 def test_a_key_takes_no_label_that_cannot_be_read(host: Host, label: str) -> None:
     assert host.verify() == OK
@@ -237,8 +259,10 @@ def test_a_certificate_cut_short_or_continued_is_refused(host: Host) -> None:
 
 
 def test_a_certificate_larger_than_the_profile_takes_has_no_room(host: Host) -> None:
+    filling = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), bytes(8192))
     assert host.verify() == OK
-    assert host.put_certificate(bytes(8193)).sw == NO_ROOM
+    large = der(authority(extensions=[(filling, False)]))
+    assert host.put_certificate(large, is_ca=True).sw == NO_ROOM
 
 
 def test_no_slot_but_the_profiles_is_written(host: Host) -> None:

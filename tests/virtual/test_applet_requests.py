@@ -459,6 +459,40 @@ def _certification_request(signed: Signed) -> x509.CertificateSigningRequest:
     return x509.load_der_x509_csr(encode(0x30, signed.signed + ecdsa_with_sha256 + bits))
 
 
+@pytest.mark.parametrize("confirmed", [False, True])
+@pytest.mark.parametrize("kind", list(BeginKind))
+def test_a_key_cannot_be_deleted_while_a_request_with_it_may_be_signed(
+    host: Host, kind: BeginKind, confirmed: bool
+) -> None:
+    key, other = host.signing_key(), host.generate()
+    shown = MESSAGE if kind is BeginKind.TRANSACTION else subject()
+    begun = Begun.decode(host.begin(key, shown, kind).data)
+    if confirmed:
+        host.confirm()
+    assert host.delete_key(key) == StatusWord.CONDITIONS_NOT_SATISFIED
+    assert host.delete_key(other) == OK
+    assert host.panel.pages
+    if not confirmed:
+        host.confirm()
+    assert host.sign(begun.request_id).ok
+    assert host.delete_key(key) == OK
+    assert host.get(DataObject.KEYS).data == b""
+
+
+@pytest.mark.parametrize("key_pressed", [PanelKey.CANCEL, None])
+def test_a_key_can_be_deleted_when_its_request_has_ended(
+    host: Host, key_pressed: PanelKey | None
+) -> None:
+    key = host.signing_key()
+    begun = host.begun(key)
+    if key_pressed is None:
+        host.clock.advance(begun.timeout)
+    else:
+        host.panel.press(key_pressed)
+    assert host.delete_key(key) == OK
+    assert not host.sign(begun.request_id).ok
+
+
 def test_a_certification_request_on_a_screen_of_ascii_speaks_english(tmp_path: Path) -> None:
     with Host.create(tmp_path, profile="ascii") as host:
         key = host.generate()

@@ -119,6 +119,17 @@ def test_unknown_key_and_wrong_digest_length_are_refused(nvram: Nvram) -> None:
             store.sign(1, HashAlgorithm.SHA256, bytes(length))
 
 
+def test_a_deleted_key_signs_no_more_even_if_it_just_did(nvram: Nvram) -> None:
+    store = KeyStore(nvram)
+    reference = store.generate(KeyAlgorithm.P256, KeyUsageCode.DISPLAY, "").reference
+    store.sign(reference, HashAlgorithm.SHA256, bytes(32))
+    store.delete(reference)
+    with pytest.raises(ObjectNotFound):
+        store.sign(reference, HashAlgorithm.SHA256, bytes(32))
+    with pytest.raises(ObjectNotFound):
+        store.delete(reference)
+
+
 def test_full_token_refuses_before_it_makes_a_key(
     nvram: Nvram, monkeypatch: pytest.MonkeyPatch
 ) -> None:

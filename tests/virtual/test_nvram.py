@@ -19,6 +19,7 @@ from tests.virtual.memory import (
     PUK_MAX_TRIES,
     contents,
     make_memory,
+    remaining,
 )
 from ushield.algorithms import KeyAlgorithm
 from ushield.errors import InputInvalid, ObjectNotFound, TokenFull, TokenRemoved
@@ -72,15 +73,58 @@ def test_nothing_is_lost_when_the_file_is_opened_again(path: Path) -> None:
         assert nvram.identity.label == "工资"
 
 
-def test_keys_take_the_lowest_free_reference_until_the_token_is_full(tmp_path: Path) -> None:
+def _add_key(nvram: Nvram) -> int:
+    reference = nvram.free_key_reference()
+    nvram.add_key(replace(KEY, reference=reference, key_id=bytes((reference,)) * 20))
+    return reference
+
+
+def test_keys_are_numbered_in_order_until_the_token_is_full(tmp_path: Path) -> None:
     with Nvram.open(make_memory(tmp_path / "small", profile="lenient")) as nvram:
-        references = []
-        for _ in range(nvram.profile.max_keys):
-            references.append(nvram.free_key_reference())
-            nvram.add_key(replace(KEY, reference=references[-1]))
+        references = [_add_key(nvram) for _ in range(nvram.profile.max_keys)]
         assert references == list(range(1, nvram.profile.max_keys + 1))
         with pytest.raises(TokenFull):
             nvram.free_key_reference()
+
+
+def test_a_deleted_key_s_reference_comes_again_after_all_others(tmp_path: Path) -> None:
+    path = make_memory(tmp_path / "small", profile="lenient")
+    with Nvram.open(path) as nvram:
+        stays = _add_key(nvram)
+        given = [_add_key(nvram) for _ in range(2)]
+        for reference in given:
+            nvram.delete_key(reference)
+    with Nvram.open(path) as nvram:
+        while len(given) < 255:
+            given.append(_add_key(nvram))
+            nvram.delete_key(given[-1])
+        assert given == [*range(2, 256), 2]
+        (key,) = nvram.keys()
+        assert key.reference == stays
+
+
+def test_a_deleted_key_is_in_the_file_no_more(path: Path) -> None:
+    secret = bytes(range(256)) * 12
+    with Nvram.open(path) as nvram:
+        nvram.add_key(replace(KEY, private_key=secret))
+    assert secret[:256] in path.read_bytes()
+    with Nvram.open(path) as nvram:
+        nvram.delete_key(KEY.reference)
+    assert secret[:64] not in path.read_bytes()
+    assert remaining(path) == {path.name}
+
+
+def test_a_deleted_key_takes_its_own_certificate_with_it(path: Path) -> None:
+    with Nvram.open(path) as nvram:
+        for _ in range(2):
+            _add_key(nvram)
+        first, second = nvram.keys()
+        nvram.put_certificate(b"first", key_id=first.key_id)
+        nvram.put_certificate(b"second", key_id=second.key_id)
+        nvram.put_certificate(b"issuer", is_ca=True)
+        nvram.delete_key(first.reference)
+        assert nvram.keys() == (second,)
+        assert [record.der for record in nvram.certificates()] == [b"second", b"issuer"]
 
 
 def test_a_key_reference_that_is_taken_is_never_overwritten(path: Path) -> None:
@@ -94,7 +138,13 @@ def test_a_key_reference_that_is_taken_is_never_overwritten(path: Path) -> None:
 
 def test_unknown_objects_are_told_as_such(path: Path) -> None:
     with Nvram.open(path) as nvram:
-        for look_up in (nvram.key, nvram.certificate, nvram.delete_certificate, nvram.voucher):
+        for look_up in (
+            nvram.key,
+            nvram.delete_key,
+            nvram.certificate,
+            nvram.delete_certificate,
+            nvram.voucher,
+        ):
             with pytest.raises(ObjectNotFound):
                 look_up(7)
 

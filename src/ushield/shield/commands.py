@@ -17,6 +17,7 @@ CLA  INS  P1 P2  data field                       answer
 00   47   00 00  `GenerateKey`                    `KeyEntry`
 00   2A   9E 9A  `DigestToSign`                   the bare signature
 00   88   00 00  `ChallengeToSign`                the bare signature
+80   48   00 00  `encode_key_reference`           -
 80   50   kk 00  `Begin`; kk is `BeginKind`       `Begun`
 80   52   00 00  `encode_request_id`              `RequestState`; 6A88 for an unknown id
 80   54   00 00  `encode_request_id`              `Signed`; 6A88 for an unknown or used id
@@ -72,7 +73,7 @@ UNBLOCK_NONCE_SIZE = 16
 
 
 class Instruction(IntEnum):
-    """INS bytes. Those from ``BEGIN`` on have class 80, the others class 00."""
+    """INS bytes. Those from ``DELETE_KEY`` on have class 80, the others class 00."""
 
     VERIFY = 0x20
     CHANGE_REFERENCE_DATA = 0x24
@@ -84,6 +85,7 @@ class Instruction(IntEnum):
     GET_RESPONSE = 0xC0
     GET_DATA = 0xCB
     PUT_DATA = 0xDB
+    DELETE_KEY = 0x48
     BEGIN = 0x50
     REQUEST_STATE = 0x52
     SIGN = 0x54

@@ -10,6 +10,7 @@ from ushield.iso7816.tlv import Template, encode, parse_one, read_template
 from ushield.shield.commands import ALGORITHM_CODE, HASH_CODE, KeyUsageCode
 
 __all__ = [
+    "CHALLENGE_SIZES",
     "CertificateEntry",
     "ChallengeToSign",
     "DigestToSign",
@@ -24,12 +25,14 @@ __all__ = [
     "tag_list",
 ]
 
+CHALLENGE_SIZES = range(16, 256)
+"""How many bytes a challenge for INTERNAL AUTHENTICATE may have."""
+
 _TAG_LIST = 0x5C
 _KEY = 0xE2
 _CERTIFICATE = 0xE3
 _GENERATE = 0xAC
 _SHA256_SIZE = HashAlgorithm.SHA256.digest_size
-_CHALLENGE_SIZES = range(16, 256)
 _ALGORITHM_OF_CODE = {code: algorithm for algorithm, code in ALGORITHM_CODE.items()}
 _HASH_OF_CODE = {code: algorithm for algorithm, code in HASH_CODE.items()}
 
@@ -50,7 +53,7 @@ def read_tag_list(template: Template) -> tuple[int, int | None]:
 
 
 def encode_key_reference(key_reference: int) -> bytes:
-    """The data field of ATTEST: the key in 84."""
+    """The data field of DELETE KEY and ATTEST: the key in 84."""
     return encode(0x84, bytes((key_reference,)))
 
 
@@ -305,6 +308,6 @@ class ChallengeToSign:
         template = read_template(data, "challenge to sign")
         asked = cls(template.take_int(0x84, 1), template.take(0x81))
         template.finish()
-        if len(asked.challenge) not in _CHALLENGE_SIZES:
+        if len(asked.challenge) not in CHALLENGE_SIZES:
             raise TlvInvalid("a challenge has 16 to 255 bytes")
         return asked

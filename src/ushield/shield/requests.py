@@ -25,6 +25,10 @@ __all__ = [
 ]
 
 
+_YEAR_10000 = 253_402_300_800_000
+"""In milliseconds since 1970: where ISO 8601's four digits end."""
+
+
 class RequestStage(IntEnum):
     """Where a request stands. All but ``SHOWING`` and ``CONFIRMED`` are final."""
 
@@ -240,6 +244,8 @@ class Voucher:
             template.take(0x53),
         )
         template.finish()
+        if voucher.time >= _YEAR_10000:
+            raise TlvInvalid("voucher: of a time after the year 9999")
         return voucher
 
 

@@ -99,6 +99,11 @@ class KeyStore:
         self._loaded[reference] = private_key
         return stored
 
+    def delete(self, reference: int) -> None:
+        """Delete a key pair with its certificate; `ObjectNotFound`."""
+        self._nvram.delete_key(reference)
+        self._loaded.pop(reference, None)
+
     def sign(self, reference: int, algorithm: HashAlgorithm, digest: bytes) -> bytes:
         """Sign a digest: PKCS #1 v1.5 (RFC 8017, 8.2), or ECDSA (FIPS 186-5) in DER.
 

@@ -1,8 +1,9 @@
-"""Key pairs: making them, bare signatures by authentication keys, attestation."""
+"""Key pairs: making and deleting them, bare signatures by authentication keys, attestation."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from ushield.iso7816.status import StatusWord
 from ushield.shield.commands import KeyUsageCode
@@ -10,7 +11,6 @@ from ushield.shield.objects import (
     ChallengeToSign,
     DigestToSign,
     GenerateKey,
-    KeyEntry,
     decode_key_reference,
 )
 from ushield.virtual.applets.firmware import Firmware, refused, status_of_refusal
@@ -18,19 +18,18 @@ from ushield.virtual.applets.text import check_label
 from ushield.virtual.confirmation import UsePin
 from ushield.virtual.nvram import StoredKey
 
-__all__ = ["KeyCommands", "key_entry"]
-
-
-def key_entry(key: StoredKey) -> KeyEntry:
-    """A key pair as the directory tells it."""
-    return KeyEntry(key.reference, key.algorithm, key.usage, key.key_id, key.label, key.public_key)
+__all__ = ["KeyCommands"]
 
 
 class KeyCommands:
-    """GENERATE KEY PAIR, COMPUTE DIGITAL SIGNATURE, INTERNAL AUTHENTICATE and ATTEST."""
+    """GENERATE KEY PAIR, DELETE KEY, COMPUTE DIGITAL SIGNATURE, INTERNAL AUTHENTICATE and ATTEST.
 
-    def __init__(self, firmware: Firmware) -> None:
+    ``key_in_use`` tells the key of the request that may still be signed, if there is one.
+    """
+
+    def __init__(self, firmware: Firmware, key_in_use: Callable[[], int | None]) -> None:
         self._firmware = firmware
+        self._key_in_use = key_in_use
 
     def generate(self, p1: int, p2: int, data: bytes) -> bytes:
         """Make a key pair; its directory entry."""
@@ -39,7 +38,16 @@ class KeyCommands:
         self._firmware.require_pin()
         self._firmware.require_own_pin()
         key = self._firmware.keys.generate(asked.algorithm, asked.usage, asked.label)
-        return key_entry(key).encode()
+        return key.entry().encode()
+
+    def delete(self, p1: int, p2: int, data: bytes) -> bytes:
+        """Delete a key pair with its certificate."""
+        reference = decode_key_reference(data)
+        self._firmware.require_pin()
+        if reference == self._key_in_use():
+            raise refused(StatusWord.CONDITIONS_NOT_SATISFIED)
+        self._firmware.keys.delete(reference)
+        return b""
 
     def sign_digest(self, p1: int, p2: int, data: bytes) -> bytes:
         """A bare signature over the host's digest."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 
 from ushield.errors import CertificateInvalid
 from ushield.iso7816.status import StatusWord
 from ushield.iso7816.tlv import read_template
-from ushield.pin import PinReference, PinState
+from ushield.pin import PinReference
 from ushield.shield.application import encode_pin_state
 from ushield.shield.commands import DataObject
-from ushield.shield.objects import CertificateEntry, StoredCertificate, read_tag_list
+from ushield.shield.objects import StoredCertificate, read_tag_list
 from ushield.shield.requests import DisplayRefusal
 from ushield.virtual.applets.firmware import Firmware, refused
-from ushield.virtual.applets.key_commands import key_entry
 from ushield.virtual.applets.text import check_label
 from ushield.virtual.create import MAX_LABEL
 from ushield.virtual.nvram import CertificateRecord
@@ -76,8 +74,6 @@ class ObjectCommands:
 
     def _store(self, stored: StoredCertificate) -> bytes:
         nvram = self._firmware.nvram
-        if len(stored.der) > self._firmware.profile.max_certificate:
-            raise refused(StatusWord.NOT_ENOUGH_MEMORY)
         check_label(stored.label.encode())
         public_key = _public_key(stored.der)
         key_id = b""
@@ -109,31 +105,22 @@ class ObjectCommands:
 
     def _pin_states(self) -> bytes:
         verified = self._firmware.panel.state.pin_unused
-        states = []
-        for reference in PinReference:
-            stored = self._firmware.nvram.reference(reference)
-            states.append(
-                PinState(
-                    reference,
-                    stored.tries_left,
-                    stored.max_tries,
-                    must_change=stored.must_change,
-                    verified=verified and reference is PinReference.USER,
+        nvram = self._firmware.nvram
+        return b"".join(
+            encode_pin_state(
+                nvram.reference(reference).state(
+                    reference, verified=verified and reference is PinReference.USER
                 )
             )
-        return b"".join(map(encode_pin_state, states))
+            for reference in PinReference
+        )
 
     def _keys(self) -> bytes:
         keys = self._firmware.nvram.keys()
-        return b"".join(key_entry(key).encode() for key in keys)
+        return b"".join(key.entry().encode() for key in keys)
 
     def _certificates(self) -> bytes:
-        return b"".join(
-            CertificateEntry(
-                one.slot, one.key_id, one.label, len(one.der), hashlib.sha256(one.der).digest()
-            ).encode()
-            for one in self._firmware.nvram.certificates()
-        )
+        return b"".join(one.entry().encode() for one in self._firmware.nvram.certificates())
 
     def _counters(self) -> bytes:
         return self._firmware.nvram.counters().encode()

@@ -66,6 +66,12 @@ class RequestCommands:
         """Why the last BEGIN was answered 9504; ``None`` if it was not."""
         return self._refusal
 
+    def key_in_use(self) -> int | None:
+        """The key of the request that is on the screen or confirmed; ``None`` without one."""
+        if self._pending is None or self._firmware.panel.state.live_request is None:
+            return None
+        return self._pending.key.reference
+
     def begin(self, p1: int, p2: int, data: bytes) -> bytes:
         """Put a message, or a certification request, on the screen."""
         if p2 or p1 not in tuple(BeginKind):

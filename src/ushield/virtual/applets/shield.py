@@ -42,7 +42,7 @@ class ShieldApplet:
         self._firmware = firmware
         self._pins = pins = PinCommands(firmware)
         self._requests = requests = RequestCommands(firmware)
-        keys = KeyCommands(firmware)
+        keys = KeyCommands(firmware, requests.key_in_use)
         objects = ObjectCommands(firmware, requests.last_refusal)
         # By class and instruction: P1-P2 where there is only one value of it, and the handler.
         self._commands: dict[int, tuple[int, _Handler]] = {
@@ -54,6 +54,7 @@ class ShieldApplet:
             _code(CLA_ISO, Instruction.GENERATE_KEY_PAIR): (0, keys.generate),
             _code(CLA_ISO, Instruction.PERFORM_SECURITY_OPERATION): (0x9E9A, keys.sign_digest),
             _code(CLA_ISO, Instruction.INTERNAL_AUTHENTICATE): (0, keys.authenticate),
+            _code(CLA_VENDOR, Instruction.DELETE_KEY): (0, keys.delete),
             _code(CLA_VENDOR, Instruction.BEGIN): (_ANY, requests.begin),
             _code(CLA_VENDOR, Instruction.REQUEST_STATE): (0, requests.state),
             _code(CLA_VENDOR, Instruction.SIGN): (0, requests.sign),

@@ -177,6 +177,11 @@ class NvramReader:
             return StoredKey(reference, KeyAlgorithm(row[0]), KeyUsageCode(row[1]), *row[2:])
         raise ObjectNotFound(f"no key {reference} on the token")
 
+    def last_key_reference(self) -> int:
+        """The reference of the key that was made last, deleted since or not; 0 before the first."""
+        reference: int = self._row("SELECT last_key_reference FROM counter")[0]
+        return reference
+
     def certificates(self) -> tuple[CertificateRecord, ...]:
         """All certificates, by slot."""
         return tuple(

@@ -60,9 +60,9 @@ class StoredReference:
     max_tries: int
     must_change: bool = False
 
-    def state(self, reference: PinReference) -> PinState:
+    def state(self, reference: PinReference, *, verified: bool = False) -> PinState:
         """The counter, as it is told to whoever asks for ``reference``."""
-        return PinState(reference, self.tries_left, self.max_tries, self.must_change)
+        return PinState(reference, self.tries_left, self.max_tries, self.must_change, verified)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ SCHEMA = (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     signatures INTEGER NOT NULL,
     unblocks INTEGER NOT NULL,
-    power_ups INTEGER NOT NULL
+    power_ups INTEGER NOT NULL,
+    last_key_reference INTEGER NOT NULL CHECK (last_key_reference BETWEEN 0 AND 255)
 ) STRICT""",
     """CREATE TABLE voucher (
     place INTEGER PRIMARY KEY,
@@ -91,7 +92,7 @@ def blank_image(personalisation: Personalisation) -> bytes:
             memory.execute(
                 "INSERT INTO secret VALUES (?, ?, ?, ?, ?, ?)", (reference.value, *_columns(stored))
             )
-        memory.execute("INSERT INTO counter VALUES (1, 0, 0, 0)")
+        memory.execute("INSERT INTO counter VALUES (1, 0, 0, 0, 0)")
         image = bytearray(memory.serialize())
     # A database in memory has no write-ahead log; its file's header says that it has (bytes 18
     # and 19, "The SQLite Database File Format", 1.3.3), which spares the first opening a rewrite.

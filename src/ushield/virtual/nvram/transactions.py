@@ -83,6 +83,8 @@ class NvramFile(NvramReader):
             raise damaged(self.path, "it keeps no write-ahead log")
         with reported(self.path):
             self._connection.execute("PRAGMA synchronous = FULL")
+            # What is deleted is overwritten with zeros: a deleted key is to be gone.
+            self._connection.execute("PRAGMA secure_delete = ON")
         self._pragma("wal_autocheckpoint = 0")
         self.check()
         self._checkpoint()

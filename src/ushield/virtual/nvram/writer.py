@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from itertools import chain
 
 from ushield.errors import TokenFull
 from ushield.pin import PinReference
@@ -14,6 +14,7 @@ from ushield.virtual.nvram.transactions import NvramFile, Statement
 
 __all__ = ["Nvram"]
 
+_REFERENCES = range(1, 256)
 _RESTORE = "UPDATE secret SET tries_left = max_tries WHERE reference = ?"
 _REPLACE = (
     "UPDATE secret SET salt = ?, hash = ?, must_change = 0, tries_left = max_tries"
@@ -65,13 +66,20 @@ class Nvram(NvramFile):
         )
 
     def free_key_reference(self) -> int:
-        """The reference for the next key; `TokenFull`."""
-        return _first_free(
-            (key.reference for key in self.keys()), self.profile.max_keys, "another key"
-        )
+        """The reference for the next key: the first free one after the last; `TokenFull`.
+
+        They go up to 255 and begin again at 1, so that a reference in a voucher, or in the hands
+        of a host that has not looked again, does not soon mean another key.
+        """
+        taken = {key.reference for key in self.keys()}
+        if len(taken) >= self.profile.max_keys:
+            raise TokenFull(f"the token holds {self.profile.max_keys} keys")
+        last = self.last_key_reference()
+        round_from_last = chain(range(last + 1, _REFERENCES.stop), _REFERENCES)
+        return next(reference for reference in round_from_last if reference not in taken)
 
     def add_key(self, key: StoredKey) -> None:
-        """Store a key pair under a reference that is free."""
+        """Store a key pair under a reference that is free; it is the last key made from now on."""
         self._write(
             (
                 "INSERT INTO key VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -84,7 +92,16 @@ class Nvram(NvramFile):
                     key.public_key,
                     key.private_key,
                 ),
-            )
+            ),
+            ("UPDATE counter SET last_key_reference = ?", (key.reference,)),
+        )
+
+    def delete_key(self, reference: int) -> None:
+        """Delete a key pair and its certificate; `ObjectNotFound`."""
+        key = self.key(reference)
+        self._write(
+            ("DELETE FROM key WHERE reference = ?", (reference,)),
+            ("DELETE FROM certificate WHERE key_id = ?", (key.key_id,)),
         )
 
     def put_certificate(
@@ -119,11 +136,11 @@ class Nvram(NvramFile):
         for certificate in certificates:
             if key_id and certificate.key_id == key_id and not certificate.is_ca:
                 return certificate.slot
-        return _first_free(
-            (certificate.slot for certificate in certificates),
-            self.profile.max_certificates,
-            "another certificate",
-        )
+        used = {certificate.slot for certificate in certificates}
+        for slot in range(1, self.profile.max_certificates + 1):
+            if slot not in used:
+                return slot
+        raise TokenFull(f"the token holds {self.profile.max_certificates} certificates")
 
     def delete_certificate(self, slot: int) -> None:
         """Delete one; `ObjectNotFound`."""
@@ -157,11 +174,3 @@ class Nvram(NvramFile):
 
 def _replacement(reference: PinReference, secret: SecretHash) -> Statement:
     return _REPLACE, (secret.salt, secret.hash, reference.value)
-
-
-def _first_free(taken: Iterable[int], most: int, what: str) -> int:
-    used = set(taken)
-    for number in range(1, most + 1):
-        if number not in used:
-            return number
-    raise TokenFull(f"no room for {what}: the token holds {most}")
