@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests import pki
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.drivers.base import KeyInfo, KeyUsage
-from ushield.errors import CertificateInvalid
+from ushield.errors import CertificateInvalid, ProtocolViolation
 from ushield.keystore import (
     Attribute,
     AttributeInvalid,
@@ -242,3 +242,32 @@ def test_a_template_with_values_of_the_right_types_is_taken() -> None:
 def test_a_certificate_that_cannot_be_read_is_told_by_its_label() -> None:
     with pytest.raises(CertificateInvalid, match="signing"):
         Certificate(1, b"", "signing", b"\x30\x00").parsed()
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("06082A8648CE3D030107", "06082A8648CE3D020107"),  # an unknown curve
+        ("034200", "034201"),  # a point of 519 bits
+        ("0C026161", "03020061"),  # a name that is a BIT STRING
+        ("A003020102", "A003020107"),  # version v8
+    ],
+)
+def test_a_certificate_from_a_lying_token_is_refused_and_by_no_other_error(
+    right: str, wrong: str
+) -> None:
+    key = pki.private_key(KeyAlgorithm.P256).public_key()
+    der = pki.der(pki.certificate("aa", "CA", key, pki.authority_key("CA")))
+    assert bytes.fromhex(right) in der
+    lying = Certificate(1, b"x", "x", der.replace(bytes.fromhex(right), bytes.fromhex(wrong), 1))
+    with pytest.raises(CertificateInvalid):
+        lying.attributes  # noqa: B018
+
+
+@pytest.mark.parametrize("public_key", [b"", b"\x30\x00", None], ids=["none", "empty", "other"])
+def test_a_public_key_from_a_lying_token_is_a_violation(public_key: bytes | None) -> None:
+    other = key_info(KeyAlgorithm.P256).public_key
+    told = other if public_key is None else public_key
+    info = KeyInfo(1, KeyAlgorithm.RSA_2048, KeyUsage.DISPLAY, b"x", "x", told)
+    with pytest.raises(ProtocolViolation):
+        PublicKey(info).attributes  # noqa: B018

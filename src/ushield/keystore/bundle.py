@@ -31,12 +31,13 @@ def read_certificate(der: bytes) -> x509.Certificate:
 
     try:
         return _with_names(x509.load_der_x509_certificate(der))
-    except (ValueError, x509.InvalidVersion) as error:
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise CertificateInvalid(f"not a certificate in DER: {error}") from error
 
 
 def _with_names(certificate: x509.Certificate) -> x509.Certificate:
-    # They are read on demand, and would fail later, where nobody expects it.
+    # They are read on demand, and would fail later, where nobody expects it; with a TypeError where
+    # a value is a BIT STRING.
     _ = certificate.subject, certificate.issuer
     return certificate
 
@@ -59,7 +60,7 @@ def read_bundle(data: bytes) -> tuple[x509.Certificate, ...]:
     try:
         found = x509.load_pem_x509_certificates(data)
         return tuple(dict.fromkeys(map(_with_names, found)))
-    except (ValueError, x509.InvalidVersion) as error:
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise CertificateInvalid(f"PEM: {error}") from error
 
 

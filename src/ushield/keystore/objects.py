@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.drivers.base import KeyInfo, KeyUsage
-from ushield.errors import CertificateInvalid
+from ushield.errors import CertificateInvalid, ProtocolViolation
 from ushield.iso7816.tlv import encode
 from ushield.keystore.attributes import (
     Attribute,
@@ -23,7 +23,7 @@ from ushield.keystore.attributes import (
     Mechanism,
     ObjectClass,
 )
-from ushield.keystore.bundle import read_certificate
+from ushield.keystore.bundle import public_key_der, read_certificate
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -94,9 +94,10 @@ class Certificate:
 
     @property
     def attributes(self) -> dict[Attribute, AttributeValue]:
-        """All attributes of clause 4.6.3; names and the serial number in DER."""
-        from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+        """All attributes of clause 4.6.3; names and the serial number in DER.
 
+        `CertificateInvalid` for one that cannot be read.
+        """
         parsed = self.parsed()
         serial = parsed.serial_number
         return _common(ObjectClass.CERTIFICATE, self.label, self.key_id) | {
@@ -113,9 +114,7 @@ class Certificate:
             Attribute.SERIAL_NUMBER: encode(
                 _INTEGER, serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)
             ),
-            Attribute.PUBLIC_KEY_INFO: parsed.public_key().public_bytes(
-                Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-            ),
+            Attribute.PUBLIC_KEY_INFO: public_key_der(parsed),
             Attribute.VALUE: self.der,
         }
 
@@ -196,7 +195,11 @@ class PublicKey:
 
     @property
     def attributes(self) -> dict[Attribute, AttributeValue]:
-        """All attributes of clause 4.8, with the numbers of the key itself."""
+        """All attributes of clause 4.8, with the numbers of the key itself.
+
+        `ProtocolViolation` for a public key that is none of its algorithm.
+        """
+        from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric import ec, rsa
         from cryptography.hazmat.primitives.serialization import (
             Encoding,
@@ -208,7 +211,16 @@ class PublicKey:
             Attribute.VERIFY: True,
             Attribute.TRUSTED: False,
         }
-        key = load_der_public_key(self.info.public_key)
+        try:
+            key = load_der_public_key(self.info.public_key)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise ProtocolViolation(
+                f"the token's public key {self.label!r} cannot be read: {error}"
+            ) from error
+        if isinstance(key, rsa.RSAPublicKey) is not self.info.algorithm.is_rsa:
+            raise ProtocolViolation(
+                f"the token's key {self.label!r} is no {self.info.algorithm} key"
+            )
         if isinstance(key, rsa.RSAPublicKey):
             numbers = key.public_numbers()
             attributes[Attribute.MODULUS] = _unsigned(numbers.n)

@@ -91,7 +91,7 @@ def assemble_request(key: PrivateKey, subject: bytes, signed: Signed) -> Certifi
         )
         name = request.subject
         named = name.public_bytes()
-    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise SignatureMismatch(f"the token signed no certification request: {error}") from error
     if named != subject:
         raise SignatureMismatch("the token signed a request for another subject")
