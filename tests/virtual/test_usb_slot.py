@@ -25,6 +25,7 @@ from ushield.ccid.commands import (
     XfrBlock,
 )
 from ushield.ccid.messages import (
+    MAX_EXTENDED_COMMAND,
     ChainParameter,
     CommandStatus,
     IccStatus,
@@ -41,7 +42,7 @@ from ushield.ccid.responses import (
     SlotStatus,
     decode_response,
 )
-from ushield.virtual.usb.slot import MAX_APDU, CcidSlot
+from ushield.virtual.usb.slot import CcidSlot
 
 PACKET: Final = 64
 FAILED: Final = CommandStatus.FAILED
@@ -234,8 +235,8 @@ def test_nothing_continues_where_no_answer_is_left() -> None:
 
 
 def test_a_chain_longer_than_any_command_is_refused_and_forgotten() -> None:
-    bench = Bench(max_message_length=MAX_APDU + 10)
-    half = bytes(MAX_APDU // 2 + 1)
+    bench = Bench(max_message_length=MAX_EXTENDED_COMMAND + 10)
+    half = bytes(MAX_EXTENDED_COMMAND // 2 + 1)
     bench.ask(XfrBlock(0, 1, half, 0, ChainParameter.FIRST))
     assert bench.ask(XfrBlock(0, 2, half, 0, ChainParameter.LAST)).outcome == failure(0x01)
     assert bench.card.seen == []

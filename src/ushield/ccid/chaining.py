@@ -6,9 +6,13 @@ from typing import Final
 
 from ushield.ccid.activation import required
 from ushield.ccid.channel import Answer, Channel, Patience
-from ushield.ccid.messages import HEADER_LENGTH, ChainParameter, MessageType
+from ushield.ccid.messages import (
+    HEADER_LENGTH,
+    MAX_EXTENDED_RESPONSE,
+    ChainParameter,
+    MessageType,
+)
 from ushield.ccid.steps import Program
-from ushield.ccid.t1 import MAX_EXTENDED_RESPONSE
 from ushield.errors import ProtocolViolation
 
 __all__ = ["collect_response", "send_command"]

@@ -7,15 +7,16 @@ it is brought back before the next command, by an abort.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ushield.ccid.descriptor import ClassDescriptor
-from ushield.ccid.errors import EndpointHalted, FrameInvalid
+from ushield.ccid.errors import EndpointHalted, FrameInvalid, SlotErrorCode
 from ushield.ccid.messages import (
+    HEADER,
     HEADER_LENGTH,
+    MAX_EXTENDED_COMMAND,
     CommandStatus,
     IccStatus,
     MessageType,
@@ -23,12 +24,9 @@ from ushield.ccid.messages import (
     pack_frame,
 )
 from ushield.ccid.steps import ClassRequest, ClearHalt, Control, Program, Receive, Send
-from ushield.ccid.t1 import MAX_EXTENDED_COMMAND
 from ushield.errors import InputInvalid, ProtocolViolation, TransferTimeout
 
-__all__ = ["HEADER", "Answer", "Channel", "Patience", "Quirks"]
-
-HEADER: Final = struct.Struct("<BIBBBBB")
+__all__ = ["Answer", "Channel", "Patience", "Quirks"]
 
 _BUFFER: Final = 65536
 # No message carries more than the longest APDU, whatever the descriptor says: a device must not
@@ -37,7 +35,6 @@ _LONGEST: Final = HEADER_LENGTH + MAX_EXTENDED_COMMAND
 _MAX_STALE: Final = 256
 _ATTEMPTS: Final = 3
 _USB_PACKET: Final = 64
-_ABORTED: Final = 0xFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +208,7 @@ class Channel:
                         # A reader that refuses a field, or fails even this as aborted, got a
                         # damaged message: its abort still waits for the bulk half, and would fail
                         # every command until then. One that knows no abort is in step.
-                        damaged = 0 < error < 0x80 or error == _ABORTED
+                        damaged = 0 < error < 0x80 or error == SlotErrorCode.CMD_ABORTED
                         return not (status & CommandStatus.FAILED and damaged)
         except TransferTimeout:
             pass

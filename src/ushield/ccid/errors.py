@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from ushield.errors import ProtocolViolation, TransferFailed
 
 __all__ = [
@@ -18,9 +20,31 @@ __all__ = [
     "PinEntryTimedOut",
     "SlotBusy",
     "SlotError",
+    "SlotErrorCode",
     "TransmissionCorrupted",
     "slot_error",
 ]
+
+
+class SlotErrorCode(IntEnum):
+    """bError of a failed command, where it is no offset of a refused field (table 6.2-2)."""
+
+    CMD_NOT_SUPPORTED = 0x00
+    CMD_SLOT_BUSY = 0xE0
+    PIN_CANCELLED = 0xEF
+    PIN_TIMEOUT = 0xF0
+    BUSY_WITH_AUTO_SEQUENCE = 0xF2
+    DEACTIVATED_PROTOCOL = 0xF3
+    PROCEDURE_BYTE_CONFLICT = 0xF4
+    ICC_CLASS_NOT_SUPPORTED = 0xF5
+    ICC_PROTOCOL_NOT_SUPPORTED = 0xF6
+    BAD_ATR_TCK = 0xF7
+    BAD_ATR_TS = 0xF8
+    HW_ERROR = 0xFB
+    XFR_OVERRUN = 0xFC
+    XFR_PARITY_ERROR = 0xFD
+    ICC_MUTE = 0xFE
+    CMD_ABORTED = 0xFF
 
 
 class FrameInvalid(ProtocolViolation):
@@ -131,22 +155,37 @@ class PinEntryTimedOut(SlotError):
 
 
 _KNOWN: dict[int, tuple[type[SlotError], str]] = {
-    0x00: (CommandUnsupported, "the reader does not support this command"),
-    0xE0: (SlotBusy, "a command for this slot is already under way"),
-    0xEF: (PinEntryCancelled, "PIN entry was cancelled on the reader"),
-    0xF0: (PinEntryTimedOut, "PIN entry on the reader timed out"),
-    0xF2: (SlotBusy, "the reader is busy with its own sequence"),
-    0xF3: (SlotError, "the protocol was deactivated"),
-    0xF4: (SlotError, "the card sent a procedure byte that contradicts the command"),
-    0xF5: (SlotError, "the reader does not support the card's voltage class"),
-    0xF6: (SlotError, "the reader does not support the card's protocol"),
-    0xF7: (SlotError, "the card's answer to reset has a wrong checksum"),
-    0xF8: (SlotError, "the card's answer to reset starts wrongly"),
-    0xFB: (SlotError, "the reader reports a hardware error"),
-    0xFC: (TransmissionCorrupted, "the card sent faster than the reader could take"),
-    0xFD: (TransmissionCorrupted, "parity error between reader and card"),
-    0xFE: (CardMute, "the card does not answer"),
-    0xFF: (CommandAborted, "the command was aborted"),
+    SlotErrorCode.CMD_NOT_SUPPORTED: (
+        CommandUnsupported,
+        "the reader does not support this command",
+    ),
+    SlotErrorCode.CMD_SLOT_BUSY: (SlotBusy, "a command for this slot is already under way"),
+    SlotErrorCode.PIN_CANCELLED: (PinEntryCancelled, "PIN entry was cancelled on the reader"),
+    SlotErrorCode.PIN_TIMEOUT: (PinEntryTimedOut, "PIN entry on the reader timed out"),
+    SlotErrorCode.BUSY_WITH_AUTO_SEQUENCE: (SlotBusy, "the reader is busy with its own sequence"),
+    SlotErrorCode.DEACTIVATED_PROTOCOL: (SlotError, "the protocol was deactivated"),
+    SlotErrorCode.PROCEDURE_BYTE_CONFLICT: (
+        SlotError,
+        "the card sent a procedure byte that contradicts the command",
+    ),
+    SlotErrorCode.ICC_CLASS_NOT_SUPPORTED: (
+        SlotError,
+        "the reader does not support the card's voltage class",
+    ),
+    SlotErrorCode.ICC_PROTOCOL_NOT_SUPPORTED: (
+        SlotError,
+        "the reader does not support the card's protocol",
+    ),
+    SlotErrorCode.BAD_ATR_TCK: (SlotError, "the card's answer to reset has a wrong checksum"),
+    SlotErrorCode.BAD_ATR_TS: (SlotError, "the card's answer to reset starts wrongly"),
+    SlotErrorCode.HW_ERROR: (SlotError, "the reader reports a hardware error"),
+    SlotErrorCode.XFR_OVERRUN: (
+        TransmissionCorrupted,
+        "the card sent faster than the reader could take",
+    ),
+    SlotErrorCode.XFR_PARITY_ERROR: (TransmissionCorrupted, "parity error between reader and card"),
+    SlotErrorCode.ICC_MUTE: (CardMute, "the card does not answer"),
+    SlotErrorCode.CMD_ABORTED: (CommandAborted, "the command was aborted"),
 }
 
 

@@ -15,7 +15,10 @@ from ushield.ccid.errors import FrameInvalid
 from ushield.errors import InputInvalid
 
 __all__ = [
+    "HEADER",
     "HEADER_LENGTH",
+    "MAX_EXTENDED_COMMAND",
+    "MAX_EXTENDED_RESPONSE",
     "ChainParameter",
     "CommandStatus",
     "Frame",
@@ -32,9 +35,17 @@ __all__ = [
     "xfr_block",
 ]
 
-HEADER_LENGTH: Final = 10
+HEADER: Final = struct.Struct("<BIBBBBB")
+"""bMessageType, dwLength, bSlot, bSeq, and three bytes that depend on the message."""
 
-_HEADER: Final = struct.Struct("<BIBBBBB")
+HEADER_LENGTH: Final = HEADER.size
+
+MAX_EXTENDED_COMMAND: Final = 4 + 3 + 65535 + 2
+"""Bytes of the longest command APDU: what dwMaxCCIDMessageLength leaves room for (section 5.1)."""
+
+MAX_EXTENDED_RESPONSE: Final = 65536 + 2
+"""Bytes of the longest response APDU (ISO/IEC 7816-4, clause 5.2)."""
+
 _XFR_HEADER: Final = struct.Struct("<BIBBBH")
 
 
@@ -125,7 +136,7 @@ def unpack_frame(frame: bytes) -> Frame:
         raise FrameInvalid(
             f"a CCID message has at least {HEADER_LENGTH} bytes, this one {len(frame)}", offset=0
         )
-    kind, announced, slot, seq, first, second, third = _HEADER.unpack_from(frame)
+    kind, announced, slot, seq, first, second, third = HEADER.unpack_from(frame)
     if announced != length:
         raise FrameInvalid(
             f"a CCID message announces {announced} bytes of data and brings {length}", offset=1
@@ -138,7 +149,7 @@ def pack_frame(  # noqa: PLR0917 (the fields of a frame, in their order)
 ) -> bytes:
     """Put a message together, either direction; `InputInvalid` for a field that is no byte."""
     try:
-        return _HEADER.pack(kind, len(data), slot, seq, first, second, third) + data
+        return HEADER.pack(kind, len(data), slot, seq, first, second, third) + data
     except struct.error as error:
         raise InputInvalid(f"a field of a CCID message is out of range: {error}") from error
 

@@ -14,15 +14,21 @@ from typing import Final
 from ushield.ccid.activation import Activation, activate, list_rates, required, run_blocks
 from ushield.ccid.atr import Atr
 from ushield.ccid.chaining import collect_response, send_command
-from ushield.ccid.channel import HEADER, Answer, Channel, Patience, Quirks
+from ushield.ccid.channel import Answer, Channel, Patience, Quirks
 from ushield.ccid.descriptor import ClassDescriptor, ExchangeLevel
 from ushield.ccid.errors import EndpointHalted, slot_error
-from ushield.ccid.messages import HEADER_LENGTH, IccStatus, MessageType
+from ushield.ccid.messages import (
+    HEADER,
+    HEADER_LENGTH,
+    MAX_EXTENDED_COMMAND,
+    MAX_EXTENDED_RESPONSE,
+    IccStatus,
+    MessageType,
+)
 from ushield.ccid.notify import Notification, parse_notification
 from ushield.ccid.parameters import ProtocolParameters, decode_parameters
 from ushield.ccid.steps import ClassRequest, ClearHalt, Program, Receive, Send
 from ushield.ccid.t0 import check_short_command, exchange
-from ushield.ccid.t1 import MAX_EXTENDED_COMMAND, MAX_EXTENDED_RESPONSE
 from ushield.errors import (
     ApduInvalid,
     CapabilityMissing,

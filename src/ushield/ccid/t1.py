@@ -24,11 +24,10 @@ from ushield.ccid.block import (
     s_response,
 )
 from ushield.ccid.errors import ChainAborted
+from ushield.ccid.messages import MAX_EXTENDED_RESPONSE
 from ushield.errors import ApduInvalid, ProtocolViolation, TransferFailed
 
 __all__ = [
-    "MAX_EXTENDED_COMMAND",
-    "MAX_EXTENDED_RESPONSE",
     "BlockProgram",
     "CommandInterrupted",
     "OutOfStep",
@@ -37,9 +36,6 @@ __all__ = [
 ]
 
 _Result = TypeVar("_Result")
-
-MAX_EXTENDED_COMMAND: Final = 4 + 3 + 65535 + 2
-MAX_EXTENDED_RESPONSE: Final = 65536 + 2
 
 _RETRIES: Final = 3
 _RESYNCHES: Final = 3

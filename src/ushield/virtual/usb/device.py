@@ -10,10 +10,10 @@ from typing import Final
 from usbip.core import OUT, Urb
 from usbip.device import Endpoint, USBDevice
 
-from ushield.ccid.messages import HEADER_LENGTH
+from ushield.ccid.messages import HEADER_LENGTH, MAX_EXTENDED_COMMAND
 from ushield.virtual.usb.faults import Direction, Fault, FaultKind, UsbFaults
 from ushield.virtual.usb.interfaces import PACKET_SIZE, CcidInterface, PanelInterface
-from ushield.virtual.usb.slot import MAX_APDU, Card, CcidSlot
+from ushield.virtual.usb.slot import Card, CcidSlot
 
 __all__ = ["VirtualUsbDevice"]
 
@@ -37,7 +37,7 @@ class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
         manufacturer: str,
         product: str,
         serial: str,
-        max_message_length: int = MAX_APDU + HEADER_LENGTH,
+        max_message_length: int = MAX_EXTENDED_COMMAND + HEADER_LENGTH,
         extension_interval: float = 0.5,
         faults: UsbFaults | None = None,
     ) -> None:

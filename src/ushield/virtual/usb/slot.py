@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
-from ushield.ccid.errors import FrameInvalid
+from ushield.ccid.errors import FrameInvalid, SlotErrorCode
 from ushield.ccid.messages import (
     HEADER_LENGTH,
+    MAX_EXTENDED_COMMAND,
     ChainParameter,
+    CommandStatus,
+    IccStatus,
     MessageType,
     answer_type,
     data_block,
@@ -26,27 +29,19 @@ from ushield.ccid.messages import (
     unpack_frame,
 )
 
-__all__ = ["MAX_APDU", "Card", "CcidSlot"]
-
-MAX_APDU: Final = 65544
-"""Bytes of the longest extended APDU, headers included (CCID Rev 1.1, section 5.1)."""
+__all__ = ["Card", "CcidSlot"]
 
 _XFR_BLOCK: Final = int(MessageType.XFR_BLOCK)
 _GET_SLOT_STATUS: Final = int(MessageType.GET_SLOT_STATUS)
 _ABORT: Final = int(MessageType.ABORT)
 
-_ACTIVE, _INACTIVE, _ABSENT = 0, 1, 2
-_FAILED: Final = 0x40
 _CLOCK_RUNNING, _CLOCK_STOPPED_LOW = 0, 1
 
-_UNSUPPORTED: Final = 0x00
+# bError of a refused field is its offset.
 _BAD_LENGTH: Final = 0x01
 _BAD_SLOT: Final = 0x05
 _BAD_PROTOCOL: Final = 0x07
 _BAD_LEVEL_PARAMETER: Final = 0x08
-_SLOT_BUSY: Final = 0xE0
-_MUTE: Final = 0xFE
-_ABORTED: Final = 0xFF
 
 # T=1 with the defaults of ISO/IEC 7816-3: F=372, D=1, LRC, no guard time, BWI 4, CWI 13, IFSC 254.
 _T1: Final = 1
@@ -105,7 +100,7 @@ class CcidSlot:
         # Re-entrant: a card that loses power in the middle of a command resets its own slot.
         self._lock = threading.RLock()
         self._card_lock = threading.Lock()
-        self._icc = _INACTIVE
+        self._icc = IccStatus.INACTIVE
         self._power_lost = False
         self._partial = b""
         self._command = bytearray()
@@ -137,13 +132,13 @@ class CcidSlot:
                 self._incomplete(transfer)
                 return
             if slot:
-                self._fail(kind, slot, seq, _BAD_SLOT, icc=_ABSENT)
+                self._fail(kind, slot, seq, _BAD_SLOT, icc=IccStatus.ABSENT)
                 return
             if self._refused(kind, seq):
                 return
             handler = self._handlers.get(kind)
             if handler is None:
-                self._fail(kind, 0, seq, _UNSUPPORTED)
+                self._fail(kind, 0, seq, SlotErrorCode.CMD_NOT_SUPPORTED)
             else:
                 handler(seq, first, second, third, data)
 
@@ -161,7 +156,7 @@ class CcidSlot:
         with self._lock:
             self._forget_command()
             self._abort_control = self._abort_bulk = None
-            self._icc = _INACTIVE
+            self._icc = IccStatus.INACTIVE
             self._take_power()
 
     def _forget_command(self) -> None:
@@ -179,23 +174,23 @@ class CcidSlot:
     def _incomplete(self, transfer: bytes) -> None:
         length = int.from_bytes(transfer[1:5], "little") + HEADER_LENGTH
         full_packets = transfer and len(transfer) % self._packet_size == 0
-        if full_packets and len(transfer) < length <= MAX_APDU + HEADER_LENGTH:
+        if full_packets and len(transfer) < length <= MAX_EXTENDED_COMMAND + HEADER_LENGTH:
             self._partial = transfer
         elif len(transfer) >= 7:
             self._fail(transfer[0], transfer[5], transfer[6], _BAD_LENGTH)
 
     def _fail(self, kind: int, slot: int, seq: int, error: int, *, icc: int | None = None) -> None:
-        status = _FAILED | (self._icc if icc is None else icc)
+        status = CommandStatus.FAILED | (self._icc if icc is None else icc)
         self._send(pack_frame(answer_type(kind), slot, seq, status, error, 0))
 
     def _refused(self, kind: int, seq: int) -> bool:
         if kind in {_ABORT, _GET_SLOT_STATUS}:
             return False
         if self._abort_control is not None or self._abort_bulk is not None:
-            self._fail(kind, 0, seq, _ABORTED)
+            self._fail(kind, 0, seq, SlotErrorCode.CMD_ABORTED)
             return True
         if self._job is not None:
-            self._fail(kind, 0, seq, _SLOT_BUSY)
+            self._fail(kind, 0, seq, SlotErrorCode.CMD_SLOT_BUSY)
             return True
         return False
 
@@ -211,14 +206,14 @@ class CcidSlot:
 
     def _powered_on(self, seq: int, atr: bytes) -> None:
         self._forget_command()
-        self._icc = _ACTIVE
+        self._icc = IccStatus.ACTIVE
         self._send(data_block(0, seq, atr))
 
     def _power_off(self, seq: int, _first: int, _second: int, _third: int, _data: bytes) -> None:
         self._forget_command()
-        self._icc = _INACTIVE
+        self._icc = IccStatus.INACTIVE
         self._take_power()
-        self._send(slot_status(0, seq, _INACTIVE, 0, _CLOCK_STOPPED_LOW))
+        self._send(slot_status(0, seq, IccStatus.INACTIVE, 0, _CLOCK_STOPPED_LOW))
 
     def _take_power(self) -> None:
         # A running command cannot be stopped; whoever runs it takes the power after it.
@@ -266,7 +261,7 @@ class CcidSlot:
 
     def _xfr_block(self, seq: int, _wait: int, low: int, high: int, data: bytes) -> None:
         if self._icc:
-            self._fail(_XFR_BLOCK, 0, seq, _MUTE)
+            self._fail(_XFR_BLOCK, 0, seq, SlotErrorCode.ICC_MUTE)
         elif high:
             self._fail(_XFR_BLOCK, 0, seq, _BAD_LEVEL_PARAMETER)
         elif not low and not self._chaining:
@@ -286,7 +281,7 @@ class CcidSlot:
             return
         if begins:
             self._forget_command()
-        if len(self._command) + len(data) > MAX_APDU:
+        if len(self._command) + len(data) > MAX_EXTENDED_COMMAND:
             self._forget_command()
             self._fail(_XFR_BLOCK, 0, seq, _BAD_LENGTH)
             return
