@@ -289,7 +289,10 @@ class TokenFull(CardError):
     """The token has no room for another key or certificate."""
 
     code = "token-full"
-    default_remedy = "Delete a certificate that is no longer needed, or use another token."
+    default_remedy = (
+        "Delete what is no longer needed (`ushield key delete`, `ushield cert delete`),"
+        " or use another token."
+    )
 
 
 class StorageFull(CardError):

@@ -18,6 +18,8 @@ def test_info_tells_the_token_without_a_pin(enrolled: Enrolled) -> None:
     assert facts["model"].endswith("(virtual)")
     assert "display-signing" in facts["capabilities"]
     assert facts["pin"]["user"]["tries_left"] == 6
+    assert facts["counters"]["signatures"] == 1
+    assert (facts["max_keys"], facts["max_certificate"]) == (16, 8192)
     (leaf, authority) = sorted(
         facts["certificates"], key=lambda one: str(one["category"]), reverse=True
     )
@@ -27,6 +29,7 @@ def test_info_tells_the_token_without_a_pin(enrolled: Enrolled) -> None:
     assert facts["serial"] in text
     assert "no hardware guards its keys" in text
     assert "in order" in text
+    assert "1 signatures, 0 unblocks by the bank" in text
 
 
 def test_a_made_key_is_listed(enrolled: Enrolled) -> None:
@@ -43,6 +46,28 @@ def test_a_made_key_is_listed(enrolled: Enrolled) -> None:
         ("login", "p384", "authentication"),
     }
     assert "login" in enrolled.run("key", "list").stdout
+
+
+def test_a_key_is_deleted_with_its_certificate(enrolled: Enrolled) -> None:
+    delete = ["--json", "key", "delete", "signing", "--pin-file", enrolled.secret(enrolled.pin)]
+    unasked = enrolled.run(*delete)
+    assert unasked.exit_code == 2
+    assert "--yes" in told(unasked)["error"]["message"]
+    deleted = enrolled.run(*delete, "--yes")
+    assert deleted.exit_code == 0, deleted.stderr
+    assert told(deleted)["label"] == "signing"
+    assert told(enrolled.run("--json", "key", "list"))["keys"] == []
+    (authority,) = told(enrolled.run("--json", "cert", "list"))["certificates"]
+    assert authority["category"] == "authority"
+    assert enrolled.run(*delete, "--yes").exit_code == 50
+
+
+def test_deleting_a_key_wants_the_pin(enrolled: Enrolled) -> None:
+    wrong = enrolled.secret("97531086")
+    delete = ["key", "delete", "signing", "--yes"]
+    assert enrolled.run(*delete).exit_code == 2
+    assert enrolled.run(*delete, "--pin-file", wrong).exit_code == 20
+    assert len(told(enrolled.run("--json", "key", "list"))["keys"]) == 1
 
 
 def test_an_empty_token_has_nothing_to_list(tmp_path: Path) -> None:

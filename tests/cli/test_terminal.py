@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Enrolled
+from tests.cli.conftest import Enrolled, told
 
 DOWN, UP, ENTER, ESCAPE, CTRL_C = b"\x1b[B", b"\x1b[A", b"\r", b"\x1b", b"\x03"
 
@@ -245,6 +245,21 @@ def test_a_new_pin_is_typed_twice(enrolled: Enrolled, again: bytes, code: int) -
     assert enrolled.tries_left() == 6
     changed = enrolled.run("pin", "verify", "--pin-file", enrolled.secret("314159"))
     assert changed.exit_code == (0 if code == 0 else 20)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "left"), [(b"y", 0, 0), (b"", 33, 1), (b"no", 33, 1), (CTRL_C, 130, 1)]
+)
+def test_a_key_is_deleted_after_yes_only(
+    enrolled: Enrolled, answer: bytes, code: int, left: int
+) -> None:
+    delete = ["key", "delete", "signing", "--pin-file", enrolled.secret(enrolled.pin)]
+    with terminal("--token", enrolled.spec, *delete) as opened:
+        opened.expect("p256  display  signing")
+        opened.expect("[y/N] ")
+        opened.type(answer + ENTER if answer != CTRL_C else answer)
+        assert opened.exit_code() == code
+    assert len(told(enrolled.run("--json", "key", "list"))["keys"]) == left
 
 
 def test_in_a_terminal_the_demo_lets_a_person_press_the_keys(enrolled: Enrolled) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from tests.drivers.bench import Bench, issue
+from tests.drivers.bench import Bench, issue, message
 from tests.pki import authority, der, private_key
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.drivers.base import CertificateInfo, KeyUsage
@@ -22,6 +22,7 @@ from ushield.errors import (
     KeyUsageRefused,
     LoginRequired,
     ObjectNotFound,
+    ScreenBusy,
     TokenFull,
 )
 from ushield.iso7816.apdu import CommandApdu
@@ -55,7 +56,7 @@ def test_making_a_key_takes_the_pin_and_a_label_that_can_be_kept(bench: Bench) -
     with pytest.raises(LoginRequired):
         bench.driver.generate_key(KeyAlgorithm.P256, KeyUsage.DISPLAY, "signing")
     bench.login()
-    for label in ("x" * 65, "a\u202eb"):
+    for label in ("x" * 65, "a\u202eb", "\ud800"):
         with pytest.raises(InputInvalid):
             bench.driver.generate_key(KeyAlgorithm.P256, KeyUsage.DISPLAY, label)
     assert bench.driver.keys() == ()
@@ -69,6 +70,92 @@ def test_a_token_without_room_for_another_key_says_so(plug: Callable[..., Bench]
     with pytest.raises(TokenFull):
         bench.driver.generate_key(KeyAlgorithm.P256, KeyUsage.DISPLAY, "one more")
     assert len(bench.driver.keys()) == 4
+
+
+def test_a_deleted_key_makes_room_for_another(plug: Callable[..., Bench]) -> None:
+    bench = plug(profile="lenient")
+    key = bench.key()
+    for number in range(3):
+        bench.driver.generate_key(KeyAlgorithm.P256, KeyUsage.DISPLAY, str(number))
+    bench.driver.delete_key(key.reference)
+    assert bench.driver.certificates() == ()
+    made = bench.driver.generate_key(KeyAlgorithm.P256, KeyUsage.DISPLAY, "new")
+    assert made.reference != key.reference
+    assert set(bench.driver.keys()) >= {made}
+    with pytest.raises(ObjectNotFound):
+        bench.driver.delete_key(key.reference)
+
+
+def test_a_key_that_is_in_use_or_not_one_s_own_is_not_deleted(bench: Bench) -> None:
+    key = bench.key()
+    begun = bench.driver.begin(key.reference, message())
+    with pytest.raises(ScreenBusy):
+        bench.driver.delete_key(key.reference)
+    bench.driver.cancel(begun.request_id)
+    bench.driver.logout()
+    with pytest.raises(LoginRequired):
+        bench.driver.delete_key(key.reference)
+    assert bench.driver.keys() == (key,)
+
+
+@pytest.mark.parametrize("size", [16, 255])
+@pytest.mark.parametrize("algorithm", [KeyAlgorithm.P256, KeyAlgorithm.P384])
+def test_an_authentication_key_signs_a_challenge_s_hash(
+    bench: Bench, algorithm: KeyAlgorithm, size: int
+) -> None:
+    key = bench.key(KeyUsage.AUTHENTICATION, algorithm)
+    challenge = bytes(range(size))
+    signature = bench.driver.sign_challenge(key.reference, challenge)
+    hash_ = {KeyAlgorithm.P256: hashes.SHA256(), KeyAlgorithm.P384: hashes.SHA384()}
+    _elliptic(key.public_key).verify(signature, challenge, ec.ECDSA(hash_[algorithm]))
+
+
+def test_signing_a_challenge_takes_the_pin_a_key_and_a_challenge(bench: Bench) -> None:
+    display, key = bench.key(), bench.key(KeyUsage.AUTHENTICATION)
+    with pytest.raises(KeyUsageRefused):
+        bench.driver.sign_challenge(display.reference, bytes(16))
+    with pytest.raises(ObjectNotFound):
+        bench.driver.sign_challenge(99, bytes(16))
+    sent = len(bench.exchanges)
+    for size in (0, 15, 256):
+        with pytest.raises(InputInvalid):
+            bench.driver.sign_challenge(key.reference, bytes(size))
+    assert len(bench.exchanges) == sent
+    bench.driver.logout()
+    with pytest.raises(LoginRequired):
+        bench.driver.sign_challenge(key.reference, bytes(16))
+
+
+def test_the_counters_count_signatures_and_power_ups(bench: Bench) -> None:
+    before = bench.driver.counters()
+    key = bench.key()
+    begun = bench.driver.begin(key.reference, message())
+    bench.confirm()
+    bench.driver.finish(begun.request_id)
+    bench.driver.reset()
+    after = bench.driver.counters()
+    assert (after.signatures, after.unblocks) == (before.signatures + 1, before.unblocks) == (1, 0)
+    assert after.power_ups == before.power_ups + 1
+
+
+def test_a_token_is_renamed(bench: Bench) -> None:
+    with pytest.raises(LoginRequired):
+        bench.driver.set_label("工资")
+    bench.login()
+    bench.driver.set_label("工资")
+    assert bench.driver.info.label == "工资"
+    bench.driver.reset()
+    assert bench.driver.info.label == "工资"
+    bench.login()
+    for label in ("x" * 33, "a\nb", "\ud800"):
+        with pytest.raises(InputInvalid):
+            bench.driver.set_label(label)
+    assert bench.driver.info.label == "工资"
+
+
+def test_a_token_tells_how_much_it_holds(bench: Bench) -> None:
+    info = bench.driver.info
+    assert (info.max_keys, info.max_certificate, info.max_message) == (16, 8192, 4096)
 
 
 @pytest.mark.parametrize("algorithm", [HashAlgorithm.SHA256, HashAlgorithm.SHA384])

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.errors import (
     KeyUsageRefused,
     LoginRequired,
+    ObjectNotFound,
     PinIncorrect,
     TokenBusy,
     TokenRemoved,
@@ -187,7 +189,7 @@ def test_threads_may_share_a_token(bare: VirtualTokenUnderTest) -> None:
         assert token.pin.tries_left == 6
 
 
-def test_an_authentication_key_signs_digests_and_a_display_key_does_not(
+def test_an_authentication_key_signs_digests_and_challenges_and_a_display_key_none(
     bare: VirtualTokenUnderTest,
 ) -> None:
     digest = bytes(32)
@@ -197,6 +199,36 @@ def test_an_authentication_key_signs_digests_and_a_display_key_does_not(
         assert session.sign_digest(login, digest, HashAlgorithm.SHA256)
         with pytest.raises(KeyUsageRefused):
             session.sign_digest(display, digest, HashAlgorithm.SHA256)
+        session.login(bare.pin)
+        assert session.sign_challenge(login, bytes(16))
+        with pytest.raises(KeyUsageRefused):
+            session.sign_challenge(display, bytes(16))
+
+
+def test_a_deleted_key_is_found_no_more_nor_its_certificate(
+    virtual_token_factory: MakeToken,
+) -> None:
+    rig = virtual_token_factory()
+    with rig.open() as token, token.session() as session:
+        (key,) = session.private_keys()
+        with pytest.raises(LoginRequired):
+            session.delete_key(key)
+        session.login(rig.pin)
+        session.delete_key(key)
+        assert not session.private_keys()
+        assert not session.public_keys()
+        assert not session.certificates(key_id=key.key_id)
+        with pytest.raises(ObjectNotFound):
+            session.delete_key(key)
+
+
+def test_a_token_is_renamed_and_tells_what_it_counted(bare: VirtualTokenUnderTest) -> None:
+    with bare.open() as token, token.session(bare.pin) as session:
+        session.set_label("工资")
+        assert token.info.label == "工资"
+        before = token.counters
+        token.reset()
+        assert token.counters == replace(before, power_ups=before.power_ups + 1)
 
 
 def test_vouchers_want_the_pin(virtual_token_factory: MakeToken) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-__all__ = ["ask_secret", "has_terminal", "single_keys"]
+__all__ = ["ask_consent", "ask_secret", "has_terminal", "single_keys"]
 
 _LFLAG = 3
 _CC = 6
@@ -41,6 +41,15 @@ def ask_secret(prompt: str) -> bytearray:
     while line.endswith((b"\n", b"\r")):
         del line[-1:]
     return line
+
+
+def ask_consent(question: str) -> bool:
+    """Whether a person answers yes. Ends as Ctrl-C does if the terminal hangs up."""
+    click.echo(f"{question} [y/N] ", nl=False, err=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        raise click.Abort
+    return answer.strip().lower() in ("y", "yes")
 
 
 @contextmanager

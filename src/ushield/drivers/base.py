@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.pin import Pin, PinReference, PinRules, PinState
-from ushield.shield.application import ScreenInfo
+from ushield.shield.application import Counters, ScreenInfo
 from ushield.shield.events import PanelEvent
 from ushield.shield.requests import Begun, RequestState, Signed, Voucher
 from ushield.transport.connection import CardConnection, DeviceInfo
@@ -47,8 +47,8 @@ class KeyUsage(StrEnum):
 class TokenInfo:
     """What a token tells of itself without a PIN.
 
-    ``virtual`` says that no hardware guards its keys. ``max_message`` in bytes, ``timeout`` of a
-    confirmation in seconds.
+    ``virtual`` says that no hardware guards its keys. ``max_message`` and ``max_certificate`` in
+    bytes, ``timeout`` of a confirmation in seconds; 0 where a token does not tell.
     """
 
     driver: str
@@ -61,6 +61,8 @@ class TokenInfo:
     pin_rules: PinRules
     screen: ScreenInfo | None = None
     max_message: int = 0
+    max_keys: int = 0
+    max_certificate: int = 0
     timeout: int = 0
     virtual: bool = False
 
@@ -102,8 +104,14 @@ class TokenDriver(Protocol):
     def info(self) -> TokenInfo:
         """What the token told when it was opened."""
 
+    def counters(self) -> Counters:
+        """What the token has counted up to now."""
+
+    def set_label(self, label: str) -> None:
+        """Name the token. Wants the PIN."""
+
     def pin_states(self) -> Mapping[PinReference, PinState]:
-        """The counters now; spends no try."""
+        """The tries left now; spends none."""
 
     def verify_pin(self, pin: Pin) -> None:
         """Prove the user's PIN to the token."""
@@ -129,6 +137,9 @@ class TokenDriver(Protocol):
     def generate_key(self, algorithm: KeyAlgorithm, usage: KeyUsage, label: str) -> KeyInfo:
         """Make a key pair on the token. Wants the PIN; takes up to a minute for RSA-4096."""
 
+    def delete_key(self, key_reference: int) -> None:
+        """Delete a key pair with its certificate. Wants the PIN."""
+
     def certificates(self) -> tuple[CertificateInfo, ...]:
         """The certificate directory."""
 
@@ -143,6 +154,9 @@ class TokenDriver(Protocol):
 
     def sign_digest(self, key_reference: int, algorithm: HashAlgorithm, digest: bytes) -> bytes:
         """Sign a digest with an authentication key: PKCS #1 v1.5, or ECDSA in DER."""
+
+    def sign_challenge(self, key_reference: int, challenge: bytes) -> bytes:
+        """Sign a challenge, hashed on the token, with an authentication key."""
 
     def begin(self, key_reference: int, message: bytes) -> Begun:
         """Put a transaction's message on the screen. `DisplayRefused` if not all of it fits."""

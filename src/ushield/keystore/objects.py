@@ -131,7 +131,7 @@ def _key_common(object_class: ObjectClass, info: KeyInfo) -> dict[Attribute, Att
         else {_SIGNING[_key_type(info.algorithm), algorithm] for algorithm in HashAlgorithm}
     )
     return _common(object_class, info.label, info.key_id) | {
-        Attribute.DESTROYABLE: False,
+        Attribute.DESTROYABLE: True,
         Attribute.KEY_TYPE: _key_type(info.algorithm),
         Attribute.DERIVE: False,
         Attribute.LOCAL: True,

@@ -121,6 +121,15 @@ class Session:
             info = driver.generate_key(algorithm, usage, label)
         return self.private_keys(key_id=info.key_id).one()
 
+    def delete_key(self, key: PrivateKey | PublicKey) -> None:
+        """Delete a key pair from the token, and its certificate with it: there is no way back.
+
+        `LoginRequired`, `ObjectNotFound`; `ScreenBusy` while a request with this key can still be
+        signed.
+        """
+        with self._reach() as driver:
+            driver.delete_key(key.info.reference)
+
     def import_certificates(self, data: bytes, *, label: str = "") -> tuple[Certificate, ...]:
         """Store a certificate with its chain, or a chain alone, from PEM or DER in any order.
 
@@ -170,6 +179,20 @@ class Session:
         """
         with self._reach() as driver:
             return driver.sign_digest(key.info.reference, algorithm, digest)
+
+    def sign_challenge(self, key: PrivateKey, challenge: bytes) -> bytes:
+        """Sign a challenge of 16 to 255 bytes with an authentication key: proof that it is here.
+
+        The signature is that of `sign_digest` over the challenge's hash (`KeyAlgorithm.hash`),
+        which the token computes.
+        """
+        with self._reach() as driver:
+            return driver.sign_challenge(key.info.reference, challenge)
+
+    def set_label(self, label: str) -> None:
+        """Name the token. `LoginRequired`; `InputInvalid` for what it does not take as a label."""
+        with self._reach() as driver:
+            driver.set_label(label)
 
     def vouchers(self) -> Iterator[Voucher]:
         """The token's own log of signatures, newest first. `LoginRequired`."""

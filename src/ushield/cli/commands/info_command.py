@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from ushield.cli.access import open_token
@@ -26,7 +28,7 @@ def command(invocation: Invocation) -> None:
     Example: ushield --token usb:1-4 info
     """
     with open_token(invocation) as token, token.session() as session:
-        info, user, puk = token.info, token.pin.state, token.pin.puk
+        info, user, puk, counters = token.info, token.pin.state, token.pin.puk, token.counters
         certificates = [
             (certificate_facts(certificate), session.health(certificate))
             for certificate in session.certificates()
@@ -55,6 +57,11 @@ def command(invocation: Invocation) -> None:
                     f"{rules.min_length} to {rules.max_length} digits,"
                     " not all the same, not in a row",
                 ),
+                (
+                    "counted",
+                    f"{counters.signatures} signatures, {counters.unblocks} unblocks by the bank,"
+                    f" {counters.power_ups} power-ups",
+                ),
             ]
         )
     ]
@@ -65,6 +72,7 @@ def command(invocation: Invocation) -> None:
         token_facts(info)
         | {
             "pin": {"user": pin_facts(user), "puk": pin_facts(puk)},
+            "counters": asdict(counters),
             "certificates": [
                 facts | {"findings": [finding_facts(finding) for finding in findings]}
                 for facts, findings in certificates

@@ -52,7 +52,7 @@ class ShieldDriver(PinCommands, ObjectCommands, RequestCommands):
 
     @property
     def info(self) -> TokenInfo:
-        """What the token told when it was opened, or last reset."""
+        """What the token told when it was opened, or last renamed or reset."""
         return self._link.info
 
     def reset(self) -> None:

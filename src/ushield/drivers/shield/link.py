@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from ushield.drivers.base import Capability, TokenInfo
@@ -86,6 +87,10 @@ class ShieldLink:
         if application is None or application.serial != self.info.serial:
             raise ProtocolViolation("after its reset, another token answers")
         self._take(application)
+
+    def rename(self, label: str) -> None:
+        """The token has another label now."""
+        self._take(replace(self.application, label=label))
 
     def want(self, capability: Capability) -> None:
         """`CapabilityMissing` unless the token has it."""
@@ -187,6 +192,8 @@ def _token_info(application: ApplicationInfo, driver: str, *, has_panel: bool) -
         pin_rules=application.pin_rules,
         screen=application.screen if application.features & Feature.DISPLAY else None,
         max_message=application.max_message,
+        max_keys=application.max_keys,
+        max_certificate=application.max_certificate,
         timeout=application.timeout,
         virtual=bool(application.features & Feature.VIRTUAL),
     )

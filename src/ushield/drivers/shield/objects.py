@@ -1,12 +1,21 @@
-"""The commands about keys and certificates, and signatures that need no screen."""
+"""The commands about keys, certificates and the label, and signatures that need no screen."""
 
 from __future__ import annotations
 
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.drivers.base import Capability, CertificateInfo, KeyInfo, KeyUsage
 from ushield.drivers.shield.link import ShieldLink, decoded, not_empty
-from ushield.drivers.shield.refusals import BARE_SIGNATURE, CERTIFICATE, GENERATE
+from ushield.drivers.shield.refusals import (
+    BARE_SIGNATURE,
+    CERTIFICATE,
+    DELETE_KEY,
+    GENERATE,
+    LABEL,
+    Meaning,
+)
 from ushield.errors import CertificateInvalid, InputInvalid, ProtocolViolation, TokenFull
+from ushield.iso7816.tlv import encode
+from ushield.shield.application import Counters
 from ushield.shield.commands import (
     CLA_VENDOR,
     WHOLE_CARD,
@@ -15,6 +24,8 @@ from ushield.shield.commands import (
     KeyUsageCode,
 )
 from ushield.shield.objects import (
+    CHALLENGE_SIZES,
+    ChallengeToSign,
     DigestToSign,
     GenerateKey,
     KeyEntry,
@@ -35,7 +46,7 @@ _USAGE = {code: usage for usage, code in _USAGE_CODE.items()}
 
 
 class ObjectCommands:
-    """The part of `ShieldDriver` about keys and certificates."""
+    """The part of `ShieldDriver` about what the token holds."""
 
     _link: ShieldLink
 
@@ -46,6 +57,7 @@ class ObjectCommands:
     def generate_key(self, algorithm: KeyAlgorithm, usage: KeyUsage, label: str) -> KeyInfo:
         """Make a key pair on the token; its directory entry. Wants the PIN."""
         self._link.want(Capability.KEY_GENERATION)
+        _check_label(label)
         asked = GenerateKey(algorithm, _USAGE_CODE[usage], label)
         answer = self._link.ask(
             Instruction.GENERATE_KEY_PAIR,
@@ -57,6 +69,14 @@ class ObjectCommands:
         if (key.algorithm, key.usage) != (algorithm, usage):
             raise ProtocolViolation("the token made another kind of key than was asked for")
         return key
+
+    def delete_key(self, key_reference: int) -> None:
+        """Delete a key pair with its certificate. Wants the PIN.
+
+        `ObjectNotFound`; `ScreenBusy` while a request with this key can still be signed.
+        """
+        data = encode_key_reference(key_reference)
+        self._link.ask(Instruction.DELETE_KEY, data=data, cla=CLA_VENDOR, meanings=DELETE_KEY)
 
     def certificates(self) -> tuple[CertificateInfo, ...]:
         """The certificate directory."""
@@ -82,6 +102,7 @@ class ObjectCommands:
             )
         if not der:
             raise CertificateInvalid("an empty certificate")
+        _check_label(label)
         answer = self._put(StoredCertificate(0, der, label, is_ca))
         if len(answer) != 1 or not answer[0]:
             raise ProtocolViolation("the token does not tell where it stored the certificate")
@@ -93,8 +114,24 @@ class ObjectCommands:
 
     def _put(self, certificate: StoredCertificate) -> bytes:
         data = tag_list(DataObject.CERTIFICATE, certificate.slot) + certificate.encode()
+        return self._put_data(data, CERTIFICATE)
+
+    def _put_data(self, data: bytes, meanings: dict[int, Meaning]) -> bytes:
         p1, p2 = divmod(WHOLE_CARD, 0x100)
-        return self._link.ask(Instruction.PUT_DATA, p1, p2, data, meanings=CERTIFICATE)
+        return self._link.ask(Instruction.PUT_DATA, p1, p2, data, meanings=meanings)
+
+    def counters(self) -> Counters:
+        """Signatures, unblocks by the bank and power-ups, up to now."""
+        return self._link.get(DataObject.COUNTERS, Counters.decode)
+
+    def set_label(self, label: str) -> None:
+        """Name the token; ``info`` has the new label then. Wants the PIN.
+
+        `InputInvalid` for a label that is too long for the token, or cannot be printed.
+        """
+        _check_label(label)
+        self._put_data(tag_list(DataObject.LABEL) + encode(0x53, label.encode()), LABEL)
+        self._link.rename(label)
 
     def sign_digest(self, key_reference: int, algorithm: HashAlgorithm, digest: bytes) -> bytes:
         """Sign a digest with an authentication key; `KeyUsageRefused` for a display key."""
@@ -110,6 +147,22 @@ class ObjectCommands:
         )
         return decoded(not_empty, answer)
 
+    def sign_challenge(self, key_reference: int, challenge: bytes) -> bytes:
+        """Sign a challenge of 16 to 255 bytes with an authentication key.
+
+        The token hashes it, as `KeyAlgorithm.hash` says. `KeyUsageRefused` for a display key.
+        """
+        if len(challenge) not in CHALLENGE_SIZES:
+            raise InputInvalid(
+                f"a challenge has {CHALLENGE_SIZES[0]} to {CHALLENGE_SIZES[-1]} bytes,"
+                f" not {len(challenge)}"
+            )
+        asked = ChallengeToSign(key_reference, challenge).encode()
+        answer = self._link.ask(
+            Instruction.INTERNAL_AUTHENTICATE, data=asked, meanings=BARE_SIGNATURE
+        )
+        return decoded(not_empty, answer)
+
     def attest(self, key_reference: int) -> bytes:
         """A certificate (DER) by the device key: this key was made on this token."""
         self._link.want(Capability.ATTESTATION)
@@ -120,6 +173,12 @@ class ObjectCommands:
         """The certificate (DER) of the device key."""
         self._link.want(Capability.ATTESTATION)
         return self._link.get(DataObject.DEVICE_CERTIFICATE, not_empty)
+
+
+def _check_label(label: str) -> None:
+    # Half a surrogate pair is a character of a str, and none of UTF-8.
+    if not label.isprintable():
+        raise InputInvalid("a label has only characters that can be printed")
 
 
 def _key_info(entry: KeyEntry) -> KeyInfo:

@@ -38,7 +38,9 @@ __all__ = [
     "BARE_SIGNATURE",
     "BEGIN",
     "CERTIFICATE",
+    "DELETE_KEY",
     "GENERATE",
+    "LABEL",
     "REQUEST",
     "UNBLOCK",
     "Meaning",
@@ -84,6 +86,15 @@ GENERATE: dict[int, Meaning] = {
     StatusWord.WRONG_DATA: lambda: InputInvalid(
         "the token makes no such key, or takes no such label"
     ),
+}
+DELETE_KEY: dict[int, Meaning] = {
+    StatusWord.REFERENCED_DATA_NOT_FOUND: lambda: ObjectNotFound("the token has no such key"),
+    StatusWord.CONDITIONS_NOT_SATISFIED: lambda: ScreenBusy(
+        "a request with this key is on the token's screen"
+    ),
+}
+LABEL: dict[int, Meaning] = {
+    StatusWord.WRONG_DATA: lambda: InputInvalid("the token takes no such label"),
 }
 UNBLOCK: dict[int, Meaning] = {
     ShieldStatus.PIN_WEAK: lambda: PinInvalid(
