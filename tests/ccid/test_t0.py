@@ -123,7 +123,15 @@ def test_get_response_takes_the_length_the_card_corrects_to() -> None:
 
 @pytest.mark.parametrize(
     ("cla", "get_response"),
-    [("00", "00"), ("02", "02"), ("10", "00"), ("0C", "00"), ("80", "00"), ("43", "43")],
+    [
+        ("00", "00"),
+        ("02", "02"),
+        ("10", "00"),
+        ("0C", "00"),
+        ("43", "43"),
+        ("81", "00"),
+        ("C3", "00"),
+    ],
 )
 def test_get_response_stays_on_the_logical_channel(cla: str, get_response: str) -> None:
     exchanges = [(f"{cla}500000010A", "6101"), (f"{get_response}C0000001", "019000")]

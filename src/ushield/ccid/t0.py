@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from ushield.errors import ApduInvalid, ProtocolViolation
 
-__all__ = ["TpduProgram", "check_short_command", "exchange"]
+__all__ = ["TpduProgram", "check_short_command", "exchange", "get_response_class"]
 
 TpduProgram: TypeAlias = Generator[bytes, bytes, bytes]
 """Yields command TPDUs, takes response TPDUs, returns the response APDU."""
@@ -66,7 +66,7 @@ def _fetch(cla: int, ne: int, answer: bytes) -> TpduProgram:
     """Follow 61xx with GET RESPONSE until there are ``ne`` bytes or no more."""
     data, status = answer[:-2], answer[-2:]
     while status[0] == 0x61 and len(data) < ne:
-        get_response = bytes([_get_response_class(cla), _GET_RESPONSE, 0, 0])
+        get_response = bytes([get_response_class(cla), _GET_RESPONSE, 0, 0])
         wanted = min(status[1] or _MAX_DATA, ne - len(data))
         answer = yield from _ask(get_response + bytes([wanted & 0xFF]))
         if len(answer) == 2 and answer[0] == 0x6C:
@@ -78,9 +78,15 @@ def _fetch(cla: int, ne: int, answer: bytes) -> TpduProgram:
     return data + status
 
 
-def _get_response_class(cla: int) -> int:
-    """The class of the command's logical channel, without chaining or secure messaging."""
-    return 0x40 | cla & 0x0F if cla & 0x40 else cla & 0x03
+def get_response_class(cla: int) -> int:
+    """The class of GET RESPONSE after a command of class ``cla`` (ISO/IEC 7816-4, clause 5.4.1).
+
+    It is interindustry: it keeps the logical channel, and nothing else. A proprietary class names
+    no channel that we could know.
+    """
+    if cla & 0x80:
+        return 0x00
+    return cla & 0x4F if cla & 0x40 else cla & 0x03
 
 
 def _ask(tpdu: bytes) -> TpduProgram:

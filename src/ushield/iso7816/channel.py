@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from time import monotonic
 
+from ushield.ccid.t0 import get_response_class
 from ushield.errors import ApduInvalid, ProtocolViolation, TransferTimeout
 from ushield.iso7816.apdu import (
     MAX_EXTENDED_DATA,
@@ -95,7 +96,7 @@ class ApduChannel:
         wanted = _length(first.sw)
         while True:
             ne = min(wanted, limits.max_response - 2)
-            fetch = CommandApdu(_get_response_class(cla), _GET_RESPONSE, ne=ne)
+            fetch = CommandApdu(get_response_class(cla), _GET_RESPONSE, ne=ne)
             response = self._transmit(fetch.encode(), deadline)
             if response.sw >> 8 == 0x6C and not corrected:
                 corrected, wanted = True, _length(response.sw)
@@ -131,10 +132,3 @@ class ApduChannel:
 def _length(sw: int) -> int:
     """The number in SW2 of 61XX and 6CXX; 0 stands for 256."""
     return sw & 0xFF or MAX_SHORT_NE
-
-
-def _get_response_class(cla: int) -> int:
-    """GET RESPONSE is interindustry: it keeps the logical channel of ``cla`` and nothing else."""
-    if cla & 0x80:
-        return 0x00
-    return cla & 0x4F if cla & 0x40 else cla & 0x03
