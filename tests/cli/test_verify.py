@@ -6,13 +6,17 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Enrolled, run, told
+from tests.pki import Signer, authority, pem, receipt_for
+from tests.transaction.strategies import TRANSFER
 from ushield.bank.authority import DevelopmentAuthority
+from ushield.transaction import write_message
 
 
 def test_a_signature_that_holds_is_told_in_words(enrolled: Enrolled) -> None:
@@ -133,3 +137,25 @@ def test_openssl_accepts_what_the_demo_signed(tmp_path: Path, key: str) -> None:
     )
     assert extracted.read_bytes() == (folder / "message.xml").read_bytes()
     assert facts["transaction"]["payee"]["name"] == "张三"
+
+
+def test_a_strangers_name_is_told_without_a_hold_on_the_terminal(tmp_path: Path) -> None:
+    name = "\x1b[2J\x9b1m\nThe signature holds.\u202e"
+    stranger = Signer.issued(subject=name)
+    transfer = write_message(TRANSFER)
+    signature = tmp_path / "payment.p7s"
+    signature.write_bytes(
+        stranger.sign(transfer, replace(receipt_for(transfer), serial="V1\nsigner  CN=Bank"))
+    )
+    for issuer in ("Test Bank CA", "Another Bank CA"):
+        bank = tmp_path / f"{issuer}.pem"
+        bank.write_bytes(pem(authority(issuer)))
+        for form in ((), ("--json",)):
+            result = run("verify", *form, "--ca", str(bank), "--at", "2026-06-01", str(signature))
+            assert result.exit_code == (0 if issuer == "Test Bank CA" else 41)
+            assert (result.stdout + result.stderr).replace("\n", "").isprintable()
+            assert "\nThe signature holds.\\" not in result.stdout + result.stderr
+            assert "\nsigner  CN=Bank" not in result.stdout
+            if form:
+                facts = told(result)
+                assert name in (facts["signer"] if "signer" in facts else facts["error"]["message"])

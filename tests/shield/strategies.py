@@ -124,7 +124,7 @@ request_states = st.builds(
 refusals = st.builds(DisplayRefusal, st.sampled_from(RefusalReason), st.characters().map(ord))
 signeds = st.builds(Signed, some, some)
 vouchers = st.builds(
-    Voucher, four_octets, st.integers(0, 2**64 - 1), octet, st.binary(max_size=600)
+    Voucher, four_octets, st.integers(0, 253_402_300_799_999), octet, st.binary(max_size=600)
 )
 unblock_challenges = st.builds(
     UnblockChallenge,

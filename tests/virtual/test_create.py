@@ -84,6 +84,8 @@ def test_profile_may_let_a_default_pin_stay(tmp_path: Path) -> None:
         ({"pin": "123456"}, "user", "weak"),
         ({"pin": "12345", "default_pin": True}, "user", "length"),
         ({"puk": ""}, "puk", "length"),
+        ({"pin": Pin("")}, "user", "length"),
+        ({"pin": "13579\udcff"}, "user", "characters"),
         ({"puk": "88888888"}, "puk", "weak"),
     ],
 )
@@ -116,6 +118,7 @@ WRONG_KEYS = {
         {"serial": "一"},
         {"label": "长" * 11},
         {"label": "two\nlines"},
+        {"label": "\ud800"},
         *({"unblock_key": key} for key in WRONG_KEYS.values()),
     ],
     ids=lambda asked: next(iter(asked)),

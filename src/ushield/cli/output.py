@@ -24,6 +24,9 @@ class OutputFailed(UShieldError):
     default_remedy = "Make room where the output goes, or send it elsewhere."
 
 
+_SPACING = "\n\u3000"
+
+
 @dataclass(slots=True)
 class Output:
     """Where a command's words go.
@@ -72,7 +75,8 @@ class Output:
             with suppress(OutputFailed, BrokenPipeError):
                 _print(_json({"error": body}))
         with suppress(OutputFailed, BrokenPipeError):
-            _print(f"ushield: {message}" + (f"\n  {remedy}" if remedy else ""), err=True)
+            line = message.replace("\n", "\\n")
+            _print(f"ushield: {line}" + (f"\n  {remedy}" if remedy else ""), err=True)
 
 
 def _json(facts: Mapping[str, Any]) -> str:
@@ -81,12 +85,30 @@ def _json(facts: Mapping[str, Any]) -> str:
 
 def _print(text: str, *, err: bool = False) -> None:
     try:
-        click.echo(text, err=err)
+        click.echo(_visible(text), err=err)
     except BrokenPipeError:
         # Whoever read this has seen enough; `click` ends the command without a word.
         raise
     except OSError as error:
         raise OutputFailed(f"the output cannot be written: {reason_of(error)}") from error
+
+
+def _visible(text: str) -> str:
+    """Names and labels come from strangers: none of them moves the cursor, or turns text around.
+
+    The escapes are those of JSON, so that JSON stays what it was.
+    """
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character in _SPACING else _escape(character)
+        for character in text
+    )
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def reason_of(error: OSError) -> str:

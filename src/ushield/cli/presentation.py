@@ -34,9 +34,10 @@ def instant(milliseconds: int) -> str:
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:
-    """Names and values in two columns; rows without a value are left out."""
+    """Names and values in two columns, a line each; rows without a value are left out."""
     width = max((len(name) for name, value in rows if value), default=0)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows if value)
+    lines = (f"{name:<{width}}  {value}" for name, value in rows if value)
+    return "\n".join(line.replace("\n", "\\n") for line in lines)
 
 
 def pin_facts(state: PinState) -> dict[str, Any]:
