@@ -40,10 +40,9 @@ def open_connection(invocation: Invocation) -> Iterator[CardConnection]:
 @contextmanager
 def open_token(invocation: Invocation) -> Iterator[SigningToken]:
     """The token of ``--token``, for as long as the block lasts."""
-    from ushield.drivers.registry import driver_for
-    from ushield.signing import SigningToken
+    from ushield.signing.opening import token_behind
 
-    with open_connection(invocation) as connection, SigningToken(driver_for(connection)) as token:
+    with open_connection(invocation) as connection, token_behind(connection) as token:
         yield token
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ushield.signing.session import SigningToken
 
-__all__ = ["open_token"]
+if TYPE_CHECKING:
+    from ushield.transport.connection import CardConnection
+
+__all__ = ["open_token", "token_behind"]
 
 
 def open_token(spec: str | None = None, *, timeout: float = 5.0) -> SigningToken:
@@ -14,10 +19,18 @@ def open_token(spec: str | None = None, *, timeout: float = 5.0) -> SigningToken
     ``timeout`` in seconds bounds the opening. `TokenNotFound`, `SeveralTokens`, `TokenBusy`,
     `AccessDenied`, `NoDriver`, `SpecInvalid` or another `TransportError`.
     """
-    from ushield.drivers.registry import driver_for
     from ushield.transport.registry import open_spec
 
-    connection = open_spec(spec, timeout=timeout)
+    return token_behind(open_spec(spec, timeout=timeout))
+
+
+def token_behind(connection: CardConnection) -> SigningToken:
+    """The token behind a connection of the caller's own, which is closed together with it.
+
+    It is closed, too, if there is no such token: `NoDriver` or another `TransportError`.
+    """
+    from ushield.drivers.registry import driver_for
+
     try:
         return SigningToken(driver_for(connection))
     except BaseException:

@@ -11,15 +11,14 @@ from typing import NoReturn, TextIO
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank.authority import DevelopmentAuthority
 from ushield.drivers.base import KeyUsage
-from ushield.drivers.registry import driver_for
 from ushield.errors import PinIncorrect, PinLocked
 from ushield.iso7816.replay import ReplayConnection
 from ushield.iso7816.trace import TraceHeader, TraceWriter, read_trace
 from ushield.iso7816.traffic import RecordingConnection, TrafficLog
 from ushield.pin import Pin
 from ushield.signing import SigningToken, open_token
+from ushield.signing.opening import token_behind
 from ushield.testing.panel import HandPanel, PanelDriver, VirtualPanel
-from ushield.transport.connection import CardConnection
 from ushield.transport.registry import open_spec
 from ushield.virtual.clock import ManualClock
 from ushield.virtual.create import create_token
@@ -46,7 +45,7 @@ class TokenUnderTest:
         connection = open_spec(self.spec)
         writer = TraceWriter(stream)
         writer.begin(TraceHeader(connection.atr, connection.limits, connection.has_panel))
-        return _open(RecordingConnection(connection, TrafficLog(writer.write)))
+        return token_behind(RecordingConnection(connection, TrafficLog(writer.write)))
 
     @property
     def panel(self) -> PanelDriver:
@@ -60,15 +59,7 @@ def replay(path: Path) -> SigningToken:
     Its panel's events are in the trace, too: what was confirmed then needs no press now.
     """
     with path.open(encoding="utf-8") as lines:
-        return _open(ReplayConnection(read_trace(lines)))
-
-
-def _open(connection: CardConnection) -> SigningToken:
-    try:
-        return SigningToken(driver_for(connection))
-    except BaseException:
-        connection.close()
-        raise
+        return token_behind(ReplayConnection(read_trace(lines)))
 
 
 class VirtualTokenUnderTest(TokenUnderTest):
