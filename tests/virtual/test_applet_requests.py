@@ -525,6 +525,10 @@ _COMMON_NAME = bytes.fromhex("0603550403")
         encode(0x30, encode(0x31, encode(0x30, b"\x06\x02\x80\x01\x0c\x01A"))),
         encode(0x30, encode(0x31, encode(0x30, b"\x06\x02\x55\x84\x0c\x01A"))),
         encode(0x30, encode(0x31, encode(0x30, b"\x0c\x01A" + _COMMON_NAME))),
+        *(
+            encode(0x30, encode(0x31, encode(0x30, _COMMON_NAME + encode(0x0C, text.encode()))))
+            for text in ("张三" + " " * 40 + "李四", " 张三", "张三\u3000")
+        ),
         # An arc with more digits than Python turns into text (`sys.set_int_max_str_digits`).
         encode(
             0x30,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ushield.errors import MessageInvalid, TlvInvalid
@@ -29,6 +30,7 @@ _OBJECT_IDENTIFIER = {
 }
 _KIND = (("业务", "证书申请"), ("Request", "certificate"))
 _FINGERPRINT = ("公钥指纹", "Key SHA-256")
+_LOOSE_SPACES = re.compile("^[ \u3000]|[ \u3000]{2}|[ \u3000]$")
 _SEQUENCE, _SET, _OID = 0x30, 0x31, 0x06
 # A UUID's number is the longest that anybody needs (X.667, 7).
 _MAX_ARC_BITS = 128
@@ -54,7 +56,8 @@ def certification_fields(
 
     ``subject`` is a Name in DER (RFC 5280, 4.1.2.4); an attribute without a word of its own is
     shown by its object identifier. ``fingerprint`` is shown in hexadecimal. `MessageInvalid` for a
-    subject that is empty, not DER, or has values that are no plain text.
+    subject that is empty, not DER, or has values that are no plain text, or whose spaces could
+    push the rest of one off a page.
     """
     language = 0 if repertoire is Repertoire.GBK else 1
     attributes = [
@@ -99,6 +102,8 @@ def _attribute(member: bytes) -> tuple[str, str]:
         raise MessageInvalid("a value of the subject is not of its text type") from error
     if not text:
         raise MessageInvalid("a value of the subject is empty")
+    if _LOOSE_SPACES.search(text):
+        raise MessageInvalid("a value of the subject has spaces at an end, or two in a row")
     return _dotted(pair[0].value), text
 
 
