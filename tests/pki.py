@@ -189,13 +189,27 @@ class Signer:
         """A whole signature (DER) over ``message``."""
         attributes = signed_attributes(
             message, self.der, receipt or receipt_for(message), self.algorithm.hash
-        ).der
+        )
         return self.sign_attributes(message, attributes)
 
     def sign_attributes(self, message: bytes, attributes: bytes) -> bytes:
-        signature = self.raw(attributes)
+        return self.assemble(message, attributes, self.raw(attributes))
+
+    def assemble(
+        self,
+        message: bytes,
+        attributes: bytes,
+        signature: bytes,
+        certificate_der: bytes | None = None,
+    ) -> bytes:
+        """A signature put together from parts that need not fit."""
         return assemble(
-            message, self.der, attributes, signature, self.algorithm, self.algorithm.hash
+            message=message,
+            certificate=certificate_der or self.der,
+            signed_attributes=attributes,
+            signature=signature,
+            is_rsa=self.algorithm.is_rsa,
+            hash_algorithm=self.algorithm.hash,
         )
 
 

@@ -14,7 +14,7 @@ from tests.pki import NOW, PrivateKey, Signer, authority, authority_key, pem, re
 from tests.transaction.strategies import TRANSFER
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank import RejectionReason, TransactionRejected, TrustStore, verify_transaction
-from ushield.cms import assemble, der, signed_attributes
+from ushield.cms import der, signed_attributes
 from ushield.errors import CertificateInvalid
 from ushield.iso7816.tlv import parse, parse_one
 from ushield.transaction import write_message
@@ -69,11 +69,8 @@ def _named(tag: int, value: bytes) -> bytes:
 
 def _signature_with(certificate: bytes) -> bytes:
     """What the holder of the key signs as the subject of ``certificate``."""
-    attributes = signed_attributes(MESSAGE, certificate, RECEIPT, SIGNER.algorithm.hash).der
-    signature = _ecdsa(SIGNER.key, attributes)
-    return assemble(
-        MESSAGE, certificate, attributes, signature, SIGNER.algorithm, SIGNER.algorithm.hash
-    )
+    attributes = signed_attributes(MESSAGE, certificate, RECEIPT, SIGNER.algorithm.hash)
+    return SIGNER.assemble(MESSAGE, attributes, _ecdsa(SIGNER.key, attributes), certificate)
 
 
 def test_a_certificate_put_together_again_is_accepted() -> None:

@@ -25,8 +25,7 @@ from ushield.bank import (
     TrustStore,
     verify_transaction,
 )
-from ushield.cms import ParsedSignature, assemble, parse_signed_data, signed_attributes
-from ushield.cms.signed_data import assemble_signed_data
+from ushield.cms import ParsedSignature, parse_signed_data, signed_attributes
 from ushield.transaction import (
     Repertoire,
     Screen,
@@ -161,29 +160,22 @@ def test_a_second_signer_is_refused() -> None:
 
 def test_swapped_content_is_refused() -> None:
     other = write_message(dataclasses.replace(TRANSFER, memo="别的"))
-    attributes = signed_attributes(MESSAGE, P256.der, RECEIPT, P256.algorithm.hash).der
+    attributes = signed_attributes(MESSAGE, P256.der, RECEIPT, P256.algorithm.hash)
     swapped = P256.sign_attributes(other, attributes)
     assert _reason(swapped) is RejectionReason.DIGEST_MISMATCH
 
 
 def test_attributes_of_another_signature_are_refused() -> None:
     other = write_message(dataclasses.replace(TRANSFER, memo="别的"))
-    attributes = signed_attributes(other, P256.der, receipt_for(other), P256.algorithm.hash).der
-    stale = P256.raw(signed_attributes(MESSAGE, P256.der, RECEIPT, P256.algorithm.hash).der)
-    signature = assemble(other, P256.der, attributes, stale, P256.algorithm, P256.algorithm.hash)
+    attributes = signed_attributes(other, P256.der, receipt_for(other), P256.algorithm.hash)
+    stale = P256.raw(signed_attributes(MESSAGE, P256.der, RECEIPT, P256.algorithm.hash))
+    signature = P256.assemble(other, attributes, stale)
     assert _reason(signature) is RejectionReason.SIGNATURE_INVALID
 
 
 def test_the_certificate_of_another_signer_is_refused() -> None:
-    attributes = signed_attributes(MESSAGE, RSA.der, RECEIPT, P256.algorithm.hash).der
-    signature = assemble_signed_data(
-        MESSAGE,
-        RSA.der,
-        attributes,
-        P256.raw(attributes),
-        is_rsa=False,
-        hash_algorithm=P256.algorithm.hash,
-    )
+    attributes = signed_attributes(MESSAGE, RSA.der, RECEIPT, P256.algorithm.hash)
+    signature = P256.assemble(MESSAGE, attributes, P256.raw(attributes), RSA.der)
     assert _reason(signature) is RejectionReason.ALGORITHM_REFUSED
 
 
@@ -262,7 +254,7 @@ def test_a_changed_certificate_is_refused_even_if_its_key_signs_for_it() -> None
 
 def _spliced(parsed: ParsedSignature, certificate: bytes) -> bytes:
     """The signature over another certificate of the same length, even an unreadable one."""
-    attributes = signed_attributes(MESSAGE, certificate, RECEIPT, parsed.hash_algorithm).der
+    attributes = signed_attributes(MESSAGE, certificate, RECEIPT, parsed.hash_algorithm)
     return (
         SIGNATURES["rsa2048"]
         .replace(parsed.certificate, certificate)

@@ -12,7 +12,7 @@ from asn1crypto import cms, tsp
 
 from tests.pki import NOW, Signer, authority, pem, receipt_for
 from tests.transaction.strategies import EXAMPLES, TRANSFER
-from ushield.algorithms import KeyAlgorithm
+from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.cms import assemble, oids, parse_signed_data, signed_attributes
 from ushield.errors import CertificateInvalid
 from ushield.transaction import write_message
@@ -60,14 +60,12 @@ def test_the_host_and_the_bank_agree_on_every_part(algorithm: KeyAlgorithm) -> N
     for transaction in EXAMPLES:
         message = write_message(transaction)
         attributes = signed_attributes(message, signer.der, receipt_for(message), algorithm.hash)
-        signature = signer.raw(attributes.der)
-        parsed = parse_signed_data(
-            assemble(message, signer.der, attributes.der, signature, algorithm, algorithm.hash)
-        )
+        signature = signer.raw(attributes)
+        parsed = parse_signed_data(signer.assemble(message, attributes, signature))
         assert parsed.message == message
         assert parsed.certificate == signer.der
         assert parsed.receipt == receipt_for(message)
-        assert parsed.signed_attributes == attributes.der
+        assert parsed.signed_attributes == attributes
         assert parsed.signature == signature
         assert (parsed.is_rsa, parsed.hash_algorithm) == (algorithm.is_rsa, algorithm.hash)
 
@@ -76,7 +74,7 @@ def test_the_host_and_the_bank_agree_on_every_part(algorithm: KeyAlgorithm) -> N
 def test_the_attributes_are_the_four_of_the_standards_and_ours(algorithm: KeyAlgorithm) -> None:
     signer = Signer.issued(algorithm)
     receipt = receipt_for(MESSAGE)
-    encoded = signed_attributes(MESSAGE, signer.der, receipt, algorithm.hash).der
+    encoded = signed_attributes(MESSAGE, signer.der, receipt, algorithm.hash)
     attributes = cms.CMSAttributes.load(encoded, strict=True)
     found = {each["type"].dotted: each["values"][0] for each in attributes}
     assert len(attributes) == len(found) == 4
@@ -103,4 +101,11 @@ def test_our_identifiers_are_under_one_uuid() -> None:
 @pytest.mark.parametrize("certificate", [b"", b"\x30\x00", b"garbage"])
 def test_an_unreadable_certificate_is_refused(certificate: bytes) -> None:
     with pytest.raises(CertificateInvalid):
-        assemble(MESSAGE, certificate, b"1", b"", KeyAlgorithm.P256, KeyAlgorithm.P256.hash)
+        assemble(
+            message=MESSAGE,
+            certificate=certificate,
+            signed_attributes=b"1",
+            signature=b"",
+            is_rsa=False,
+            hash_algorithm=HashAlgorithm.SHA256,
+        )

@@ -51,7 +51,7 @@ def request_for(
 def signed_by(
     signer: pki.Signer, *, message: bytes = MESSAGE, receipt: Receipt = RECEIPT
 ) -> Signed:
-    attributes = signed_attributes(message, signer.der, receipt, signer.algorithm.hash).der
+    attributes = signed_attributes(message, signer.der, receipt, signer.algorithm.hash)
     return Signed(attributes, signer.raw(attributes))
 
 

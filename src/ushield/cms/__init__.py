@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ushield.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ushield.cms.attributes import SignedAttributes, signed_attributes
+    from ushield.cms.attributes import signed_attributes
     from ushield.cms.parsing import (
         MAX_SIGNED_DATA,
         ParsedSignature,
@@ -24,7 +24,7 @@ else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "attributes": ("SignedAttributes", "signed_attributes"),
+            "attributes": ("signed_attributes",),
             "parsing": (
                 "MAX_SIGNED_DATA",
                 "ParsedSignature",
@@ -42,7 +42,6 @@ __all__ = [
     "ParsedSignature",
     "Receipt",
     "ReceiptInvalid",
-    "SignedAttributes",
     "SignedDataFault",
     "SignedDataInvalid",
     "assemble",

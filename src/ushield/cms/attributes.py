@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from ushield.algorithms import HashAlgorithm
 from ushield.cms import der, oids
 from ushield.cms.receipt import Receipt
 
-__all__ = ["SignedAttributes", "signed_attributes"]
-
-
-@dataclass(frozen=True, slots=True)
-class SignedAttributes:
-    """``der``: the SET OF attributes in DER, the bytes that are hashed and signed (RFC 5652, 5.4).
-
-    In the SignerInfo the same bytes stand with the tag [0] instead of SET OF.
-    """
-
-    der: bytes
+__all__ = ["signed_attributes"]
 
 
 def signed_attributes(
     message: bytes, certificate: bytes, receipt: Receipt, hash_algorithm: HashAlgorithm
-) -> SignedAttributes:
+) -> bytes:
     """The attributes for a signature over ``message`` by the key of ``certificate`` (DER).
+
+    They are the SET OF in DER, the bytes that are hashed and signed (RFC 5652, 5.4); in the
+    SignerInfo the same bytes stand with the tag [0] instead of SET OF.
 
     Content-type *data* and message-digest by ``hash_algorithm`` (RFC 5652, 11.1 and 11.2),
     signing-certificate-v2 with the SHA-256 of the certificate (RFC 5035, 3; the default hash
@@ -33,16 +25,14 @@ def signed_attributes(
     """
     digest = hashlib.new(hash_algorithm, message).digest()
     certificate_hash = der.octet_string(hashlib.sha256(certificate).digest())
-    return SignedAttributes(
-        der.set_of(
-            _attribute(oids.CONTENT_TYPE, der.object_identifier(oids.DATA)),
-            _attribute(oids.MESSAGE_DIGEST, der.octet_string(digest)),
-            _attribute(
-                oids.SIGNING_CERTIFICATE_V2,
-                der.sequence(der.sequence(der.sequence(certificate_hash))),
-            ),
-            _attribute(oids.RECEIPT, receipt.encode()),
-        )
+    return der.set_of(
+        _attribute(oids.CONTENT_TYPE, der.object_identifier(oids.DATA)),
+        _attribute(oids.MESSAGE_DIGEST, der.octet_string(digest)),
+        _attribute(
+            oids.SIGNING_CERTIFICATE_V2,
+            der.sequence(der.sequence(der.sequence(certificate_hash))),
+        ),
+        _attribute(oids.RECEIPT, receipt.encode()),
     )
 
 

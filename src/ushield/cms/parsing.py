@@ -14,7 +14,7 @@ from ushield.algorithms import HashAlgorithm
 from ushield.cms import oids
 from ushield.cms.attributes import signed_attributes
 from ushield.cms.receipt import Receipt, ReceiptInvalid
-from ushield.cms.signed_data import assemble_signed_data
+from ushield.cms.signed_data import assemble
 from ushield.errors import InputInvalid
 
 __all__ = [
@@ -128,9 +128,14 @@ def _parse(data: bytes) -> ParsedSignature:
         )
     _check_signing_certificate(attributes[oids.SIGNING_CERTIFICATE_V2], certificate)
     signature = signer["signature"].native
-    signed = signed_attributes(message, certificate, receipt, hash_algorithm).der
-    again = assemble_signed_data(
-        message, certificate, signed, signature, is_rsa=is_rsa, hash_algorithm=hash_algorithm
+    signed = signed_attributes(message, certificate, receipt, hash_algorithm)
+    again = assemble(
+        message=message,
+        certificate=certificate,
+        signed_attributes=signed,
+        signature=signature,
+        is_rsa=is_rsa,
+        hash_algorithm=hash_algorithm,
     )
     if again != data:
         raise SignedDataInvalid(

@@ -4,49 +4,31 @@ from __future__ import annotations
 
 from asn1crypto import x509
 
-from ushield.algorithms import HashAlgorithm, KeyAlgorithm
+from ushield.algorithms import HashAlgorithm
 from ushield.cms import der, oids
 from ushield.errors import CertificateInvalid
 
-__all__ = ["assemble", "assemble_signed_data"]
+__all__ = ["assemble"]
 
 _CONTEXT_0 = 0xA0
 
 
-def assemble(  # noqa: PLR0917
+def assemble(
+    *,
     message: bytes,
     certificate: bytes,
     signed_attributes: bytes,
     signature: bytes,
-    key_algorithm: KeyAlgorithm,
+    is_rsa: bool,
     hash_algorithm: HashAlgorithm,
 ) -> bytes:
     """The ContentInfo (DER) of a signature that the token made.
 
-    ``certificate`` is the signer's (DER), ``signed_attributes`` the SET OF that was signed. The
-    message is attached, the signer's certificate is the only one, and it is named by issuer and
-    serial number. `CertificateInvalid` if the certificate cannot be read.
+    ``certificate`` is the signer's (DER), ``signed_attributes`` the SET OF that was signed, by
+    RSA (PKCS #1 v1.5) or else ECDSA. The message is attached, the signer's certificate is the only
+    one, and it is named by issuer and serial number. `CertificateInvalid` if the certificate
+    cannot be read.
     """
-    return assemble_signed_data(
-        message,
-        certificate,
-        signed_attributes,
-        signature,
-        is_rsa=key_algorithm.is_rsa,
-        hash_algorithm=hash_algorithm,
-    )
-
-
-def assemble_signed_data(
-    message: bytes,
-    certificate: bytes,
-    signed_attributes: bytes,
-    signature: bytes,
-    *,
-    is_rsa: bool,
-    hash_algorithm: HashAlgorithm,
-) -> bytes:
-    """`assemble` for a key of which only the kind matters: RSA (PKCS #1 v1.5) or ECDSA."""
     digest_algorithm = der.sequence(der.object_identifier(oids.HASH[hash_algorithm]))
     if is_rsa:
         # RFC 3370, 3.2: the parameters are present, and NULL.

@@ -65,7 +65,7 @@ class SigningRequest:
             (
                 one
                 for one in self.certificates
-                if signed_attributes(self.message, one.der, receipt, algorithm.hash).der
+                if signed_attributes(self.message, one.der, receipt, algorithm.hash)
                 == signed.signed
             ),
             None,
@@ -74,12 +74,12 @@ class SigningRequest:
             raise SignatureMismatch("the token signed another message, or by another certificate")
         check_signature(certificate.der, signed.signature, signed.signed, algorithm.hash)
         der = assemble(
-            self.message,
-            certificate.der,
-            signed.signed,
-            signed.signature,
-            algorithm,
-            algorithm.hash,
+            message=self.message,
+            certificate=certificate.der,
+            signed_attributes=signed.signed,
+            signature=signed.signature,
+            is_rsa=algorithm.is_rsa,
+            hash_algorithm=algorithm.hash,
         )
         return TransactionSignature(
             der, self.message, shown.transaction, receipt, certificate, pages

@@ -164,7 +164,7 @@ class RequestCommands:
             pending.certificate,
             self._receipt(pending, request, counter),
             pending.key.algorithm.hash,
-        ).der
+        )
 
     def _receipt(self, pending: _Pending, request: Request, counter: int) -> Receipt:
         from ushield.cms.receipt import Receipt
