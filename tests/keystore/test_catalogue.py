@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from ushield.algorithms import KeyAlgorithm
-from ushield.errors import ObjectNotFound, SeveralObjects
+from ushield.errors import CertificateInvalid, ObjectNotFound, SeveralObjects
 from ushield.keystore import (
     Attribute,
     AttributeInvalid,
@@ -18,6 +20,8 @@ from ushield.keystore import (
     PublicKey,
 )
 from ushield.keystore.attributes import check_template
+from ushield.shield.commands import DataObject
+from ushield.shield.objects import tag_list
 from ushield.testing.token import VirtualTokenUnderTest
 
 
@@ -103,3 +107,29 @@ def test_authorities_have_no_key(virtual_token: VirtualTokenUnderTest) -> None:
         assert isinstance(authority, Certificate)
         with pytest.raises(ObjectNotFound):
             session.key_of(authority)
+
+
+def test_directories_are_read_once_until_something_is_written(
+    virtual_token: VirtualTokenUnderTest,
+) -> None:
+    stream = io.StringIO()
+
+    def read() -> int:
+        objects = [tag_list(tag).hex() for tag in (DataObject.KEYS, DataObject.CERTIFICATES)]
+        return sum(stream.getvalue().count(each) for each in objects)
+
+    with virtual_token.record(stream) as token, token.session(virtual_token.pin) as session:
+        other = token.session()
+        certificate = session.certificates(label="signing").one()
+        assert session.key_of(certificate) == other.key_of(certificate)
+        assert read() == 2
+        session.generate_key(KeyAlgorithm.P256, KeyUsage.AUTHENTICATION, label="login")
+        assert len(other.private_keys()) == 2
+        assert read() == 3
+        session.delete_certificate(certificate)
+        assert not other.certificates(label="signing")
+        assert read() == 4
+        with pytest.raises(CertificateInvalid):
+            session.import_certificates(b"no certificate")
+        assert not other.certificates(label="signing")
+        assert read() == 5

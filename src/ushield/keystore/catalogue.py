@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import cast
 
-from ushield.drivers.base import CertificateInfo, KeyUsage, TokenDriver
+from ushield.drivers.base import CertificateInfo, KeyInfo, KeyUsage, TokenDriver
 from ushield.errors import ProtocolViolation
 from ushield.keystore.attributes import Attribute, ObjectClass, Template, check_template
 from ushield.keystore.objects import Certificate, PrivateKey, PublicKey, StoredObject
@@ -17,17 +17,31 @@ __all__ = ["Catalogue"]
 
 
 class Catalogue:
-    """The objects of one token, read anew for each search.
+    """The objects of one token. Its directories are read once, and again after `changing`.
 
-    Certificates are kept by their SHA-256, which the directory tells: one that has not changed is
-    read from the token once.
+    An open token is this process's alone, so nobody else changes them. Certificates are kept by
+    their SHA-256, which the directory tells: one that has not changed is read from the token once.
     """
 
-    __slots__ = ("_known", "_reach")
+    __slots__ = ("_certificates", "_keys", "_known", "_reach")
 
     def __init__(self, reach: Callable[[], AbstractContextManager[TokenDriver]]) -> None:
         self._reach = reach
+        self._certificates: tuple[CertificateInfo, ...] | None = None
+        self._keys: tuple[KeyInfo, ...] | None = None
         self._known: dict[bytes, bytes] = {}
+
+    @contextmanager
+    def changing(self) -> Iterator[TokenDriver]:
+        """The driver for commands that write to the directories, which are read again after it.
+
+        Other threads are kept out meanwhile, so that none keeps what it read before.
+        """
+        with self._reach() as driver, driver.connection.hold():
+            try:
+                yield driver
+            finally:
+                self._certificates = self._keys = None
 
     def find(self, template: Template) -> Query[StoredObject]:
         """All objects that have every attribute of ``template``; all there are if it is empty.
@@ -36,7 +50,7 @@ class Catalogue:
         """
         check_template(template)
         wanted = ", ".join(f"{name.name} {_shown(value)}" for name, value in template.items())
-        with self._reach() as driver:
+        with self._reach() as driver, driver.connection.hold():
             return Query(self._matching(driver, template), f"object with {wanted or 'anything'}")
 
     def certificates(self, label: str | None, key_id: bytes | None) -> Query[Certificate]:
@@ -65,7 +79,9 @@ class Catalogue:
     def _matching(self, driver: TokenDriver, template: Template) -> Iterator[StoredObject]:
         wanted = template.get(Attribute.CLASS)
         if wanted in (None, ObjectClass.CERTIFICATE):
-            for entry in driver.certificates():
+            if self._certificates is None:
+                self._certificates = driver.certificates()
+            for entry in self._certificates:
                 if _agrees(template, entry.label, entry.key_id):
                     found = Certificate(
                         entry.slot, entry.key_id, entry.label, self._read(driver, entry)
@@ -75,7 +91,9 @@ class Catalogue:
         if wanted is ObjectClass.CERTIFICATE:
             return
         each_signature = driver.info.pin_rules.pin_per_signature
-        for info in driver.keys():  # noqa: SIM118 -- a token's keys, no mapping's
+        if self._keys is None:
+            self._keys = driver.keys()
+        for info in self._keys:
             if not _agrees(template, info.label, info.key_id):
                 continue
             if wanted in (None, ObjectClass.PUBLIC_KEY) and _has(PublicKey(info), template):

@@ -117,7 +117,7 @@ class Session:
 
     def generate_key(self, algorithm: KeyAlgorithm, usage: KeyUsage, *, label: str) -> PrivateKey:
         """Make a key pair on the token. `LoginRequired`, `TokenFull`."""
-        with self._reach() as driver:
+        with self._changing() as driver:
             info = driver.generate_key(algorithm, usage, label)
         return self.private_keys(key_id=info.key_id).one()
 
@@ -127,7 +127,7 @@ class Session:
         `LoginRequired`, `ObjectNotFound`; `ScreenBusy` while a request with this key can still be
         signed.
         """
-        with self._reach() as driver:
+        with self._changing() as driver:
             driver.delete_key(key.info.reference)
 
     def import_certificates(self, data: bytes, *, label: str = "") -> tuple[Certificate, ...]:
@@ -140,7 +140,8 @@ class Session:
         from ushield.keystore.importing import import_bundle
 
         with self._reach() as driver, driver.connection.hold():
-            slots = import_bundle(driver, self.certificates(), data, label)
+            with self._changing():
+                slots = import_bundle(driver, self.certificates(), data, label)
             by_slot = {one.slot: one for one in self.certificates()}
         return tuple(by_slot[slot] for slot in slots)
 
@@ -156,7 +157,7 @@ class Session:
 
     def delete_certificate(self, certificate: Certificate) -> None:
         """Delete one from the token. `LoginRequired`."""
-        with self._reach() as driver:
+        with self._changing() as driver:
             driver.delete_certificate(certificate.slot)
 
     def health(
@@ -228,3 +229,7 @@ class Session:
     def _reach(self) -> AbstractContextManager[TokenDriver]:
         self._check_open()
         return self._token.reach()
+
+    def _changing(self) -> AbstractContextManager[TokenDriver]:
+        self._check_open()
+        return self._token.catalogue.changing()
