@@ -15,6 +15,7 @@ __all__ = [
     "MAX_SHORT_NE",
     "CommandApdu",
     "ResponseApdu",
+    "read_body",
 ]
 
 MAX_SHORT_DATA = 255
@@ -78,31 +79,9 @@ class CommandApdu:
     @classmethod
     def decode(cls, raw: bytes) -> CommandApdu:
         """Read a command; `ApduInvalid`, without quoting it, if its lengths do not add up."""
-        size = len(raw)
-        if size < 4:
-            raise ApduInvalid(f"a command APDU has at least 4 bytes, not {size}")
+        data, ne = read_body(raw)
         cla, ins, p1, p2 = raw[:4]
-        if size == 4:
-            return cls(cla, ins, p1, p2)
-        first = raw[4]
-        if size == 5:
-            return cls(cla, ins, p1, p2, b"", first or 256)
-        if first:
-            if size == 5 + first:
-                return cls(cla, ins, p1, p2, raw[5:])
-            if size == 6 + first:
-                return cls(cla, ins, p1, p2, raw[5:-1], raw[-1] or 256)
-            raise ApduInvalid(f"Lc does not fit the {size - 5} bytes after it")
-        if size < 7:
-            raise ApduInvalid("extended length field cut short")
-        length = raw[5] << 8 | raw[6]
-        if size == 7:
-            return cls(cla, ins, p1, p2, b"", length or 65536)
-        if length and size == 7 + length:
-            return cls(cla, ins, p1, p2, raw[7:])
-        if length and size == 9 + length:
-            return cls(cla, ins, p1, p2, raw[7:-2], int.from_bytes(raw[-2:], "big") or 65536)
-        raise ApduInvalid(f"extended Lc does not fit the {size - 7} bytes after it")
+        return cls(cla, ins, p1, p2, data, ne)
 
     def __repr__(self) -> str:
         head = f"{self.cla:02X} {self.ins:02X} {self.p1:02X} {self.p2:02X}"
@@ -111,6 +90,37 @@ class CommandApdu:
         else:
             body = f"data={self.data.hex()!r}"
         return f"CommandApdu({head}, {body}, ne={self.ne})"
+
+
+def read_body(raw: bytes) -> tuple[bytes, int]:
+    """Data field and Ne of a command, for readers to whom a `CommandApdu` costs too much.
+
+    `ApduInvalid`, without quoting the command, if its lengths do not add up.
+    """
+    size = len(raw)
+    if size < 4:
+        raise ApduInvalid(f"a command APDU has at least 4 bytes, not {size}")
+    if size == 4:
+        return b"", 0
+    length = raw[4]
+    if size == 5:
+        return b"", length or 256
+    if length:
+        if size == 5 + length:
+            return raw[5:], 0
+        if size == 6 + length:
+            return raw[5:-1], raw[-1] or 256
+        raise ApduInvalid(f"Lc does not fit the {size - 5} bytes after it")
+    if size < 7:
+        raise ApduInvalid("extended length field cut short")
+    length = raw[5] << 8 | raw[6]
+    if size == 7:
+        return b"", length or 65536
+    if length and size == 7 + length:
+        return raw[7:], 0
+    if length and size == 9 + length:
+        return raw[7:-2], (raw[-2] << 8 | raw[-1]) or 65536
+    raise ApduInvalid(f"extended Lc does not fit the {size - 7} bytes after it")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from threading import RLock
 from typing import Protocol
 
+from ushield.errors import ApduInvalid
+from ushield.iso7816.apdu import read_body
 from ushield.iso7816.status import StatusWord
 from ushield.shield.commands import Instruction
 
@@ -109,19 +111,11 @@ class Card:
 
     def transmit(self, command: bytes) -> bytes:
         """One command APDU in, one response APDU out, whatever came in."""
-        size = len(command)
-        if size == 5:
-            # Le only; first, because it is what polls and small reads are.
-            data, ne = b"", command[4] or 256
-        elif size < 4:
+        try:
+            # Not `CommandApdu.decode`: making one takes several times as long as all this does.
+            data, ne = read_body(command)
+        except ApduInvalid:
             return _SW[StatusWord.WRONG_LENGTH]
-        elif size == 4:
-            data, ne = b"", 0
-        else:
-            body = _read_body(command, size)
-            if body is None:
-                return _SW[StatusWord.WRONG_LENGTH]
-            data, ne = body
         with self._lock:
             answer, sw = self._accept(command, data, ne)
         if answer and len(answer) > ne:
@@ -203,24 +197,3 @@ def _refuse_class(cla: int) -> int:
     if cla & 0x40 or cla & 0x03:
         return StatusWord.LOGICAL_CHANNEL_UNSUPPORTED
     return StatusWord.SECURE_MESSAGING_UNSUPPORTED if cla & 0x0C else StatusWord.CLA_NOT_SUPPORTED
-
-
-def _read_body(command: bytes, size: int) -> tuple[bytes, int] | None:
-    """Data field and Ne of a command of six bytes and more; ``None`` if its lengths are wrong."""
-    length = command[4]
-    if length:
-        if size == 5 + length:
-            return command[5:], 0
-        if size == 6 + length:
-            return command[5:-1], command[-1] or 256
-        return None
-    if size < 7:
-        return None
-    length = command[5] << 8 | command[6]
-    if size == 7:
-        return b"", length or 65536
-    if length and size == 7 + length:
-        return command[7:], 0
-    if length and size == 9 + length:
-        return command[7:-2], (command[-2] << 8 | command[-1]) or 65536
-    return None
