@@ -19,7 +19,7 @@ from ushield.shield.application import ScreenInfo
 from ushield.shield.requests import Signed
 from ushield.signing.evidence import check_signature, read_receipt
 from ushield.signing.signature import SigningRequest
-from ushield.transaction import write_message
+from ushield.transaction import parse_message, write_message
 
 MESSAGE = write_message(payment())
 RECEIPT = pki.receipt_for(MESSAGE)
@@ -45,7 +45,13 @@ def request_for(
     )
     key = KeyInfo(1, signer.algorithm, KeyUsage.DISPLAY, b"\x01", "signing", public_key)
     certificates = [Certificate(1, b"\x01", "signing", signer.der)]
-    return SigningRequest(message, PrivateKey(key, always_authenticate=True), certificates, info)
+    return SigningRequest(
+        parse_message(message),
+        message,
+        PrivateKey(key, always_authenticate=True),
+        certificates,
+        info,
+    )
 
 
 def signed_by(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from asn1crypto import x509
 
 from ushield.algorithms import HashAlgorithm
@@ -64,6 +66,8 @@ def assemble(
     )
 
 
+# A token signs with the same certificate again and again, and reading it is most of the work here.
+@lru_cache(maxsize=64)
 def _issuer_and_serial_number(certificate: bytes) -> bytes:
     try:
         signed = x509.Certificate.load(certificate, strict=True)["tbs_certificate"]

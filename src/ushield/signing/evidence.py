@@ -5,6 +5,7 @@ Nothing that fails here leaves the library.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ushield.algorithms import HashAlgorithm
@@ -15,6 +16,8 @@ from ushield.transaction.pages import MOST_PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
     from ushield.cms import Receipt
     from ushield.drivers.base import TokenInfo
@@ -89,8 +92,7 @@ def check_signature(
 
     PKCS #1 v1.5 (RFC 8017, 8.2.2), or ECDSA (FIPS 186-5).
     """
-    from cryptography import x509
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
@@ -100,15 +102,25 @@ def check_signature(
         HashAlgorithm.SHA512: hashes.SHA512(),
     }
     digest = digests[algorithm]
+    key = _public_key(certificate)
     try:
-        key = x509.load_der_x509_certificate(certificate).public_key()
         if isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, data, padding.PKCS1v15(), digest)
         elif isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, data, ec.ECDSA(digest))
         else:
             raise SignatureMismatch("the certificate has a key of another kind")
-    except InvalidSignature as error:
+    except (InvalidSignature, ValueError) as error:
         raise SignatureMismatch("the certificate does not verify the token's signature") from error
+
+
+# The key of a token's certificate serves all its signatures.
+@lru_cache(maxsize=16)
+def _public_key(certificate: bytes) -> CertificatePublicKeyTypes:
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        return x509.load_der_x509_certificate(certificate).public_key()
     except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise SignatureMismatch(f"the certificate cannot be used: {error}") from error

@@ -20,7 +20,7 @@ from ushield.keystore.token import Token
 from ushield.shield.requests import Begun, Signed
 from ushield.signing.pending import Pending
 from ushield.signing.signature import SigningRequest, TransactionSignature
-from ushield.transaction import Transaction, write_message
+from ushield.transaction import Transaction, compose_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,12 +63,13 @@ class SigningSession(Session):
         `PinChangeRequired`; `ObjectNotFound` or `SeveralObjects` for the key; what
         `Session.login` raises for the ``pin``.
         """
-        message = write_message(transaction)
+        message = compose_message(transaction)
+        data = message.encode()
         key, certificates = self._signing_key(key)
-        request = SigningRequest(message, key, certificates, self.token.info)
+        request = SigningRequest(message, data, key, certificates, self.token.info)
         reference = key.info.reference
         return self._put_on_screen(
-            lambda driver: driver.begin(reference, message),
+            lambda driver: driver.begin(reference, data),
             request.complete,
             pin,
             allow_last_try=allow_last_try,

@@ -11,7 +11,7 @@ from ushield.errors import SignatureMismatch
 from ushield.keystore.objects import Certificate, PrivateKey
 from ushield.shield.requests import Signed
 from ushield.signing.evidence import check_receipt, check_signature, read_receipt, redraw
-from ushield.transaction import Page, Transaction, parse_message
+from ushield.transaction import Message, Page, Transaction
 
 if TYPE_CHECKING:
     from ushield.cms import Receipt
@@ -39,10 +39,12 @@ class TransactionSignature:
 class SigningRequest:
     """What was put on the screen, and what a signature of it must hold.
 
-    ``certificates`` are those of the key; the token says in the attributes which one it used.
+    ``data`` is the encoded ``message``. ``certificates`` are those of the key; the token says in
+    the attributes which one it used.
     """
 
-    message: bytes
+    message: Message
+    data: bytes
     key: PrivateKey
     certificates: Sequence[Certificate]
     info: TokenInfo
@@ -57,16 +59,14 @@ class SigningRequest:
         from ushield.cms import assemble, signed_attributes
 
         algorithm = self.key.info.algorithm
-        shown = parse_message(self.message)
         receipt = read_receipt(signed.signed)
-        pages = redraw(shown.shown, self.info)
+        pages = redraw(self.message.shown, self.info)
         check_receipt(receipt, request_id, pages, self.info)
         certificate = next(
             (
                 one
                 for one in self.certificates
-                if signed_attributes(self.message, one.der, receipt, algorithm.hash)
-                == signed.signed
+                if signed_attributes(self.data, one.der, receipt, algorithm.hash) == signed.signed
             ),
             None,
         )
@@ -74,7 +74,7 @@ class SigningRequest:
             raise SignatureMismatch("the token signed another message, or by another certificate")
         check_signature(certificate.der, signed.signature, signed.signed, algorithm.hash)
         der = assemble(
-            message=self.message,
+            message=self.data,
             certificate=certificate.der,
             signed_attributes=signed.signed,
             signature=signed.signature,
@@ -82,5 +82,5 @@ class SigningRequest:
             hash_algorithm=algorithm.hash,
         )
         return TransactionSignature(
-            der, self.message, shown.transaction, receipt, certificate, pages
+            der, self.data, self.message.transaction, receipt, certificate, pages
         )
