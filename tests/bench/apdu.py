@@ -48,7 +48,10 @@ def run() -> None:
         handle.bulk_out(0x01, FRAME)
         handle.bulk_in(0x81, 64)
 
-    with TemporaryDirectory() as folder, VirtualTokenUnderTest(Path(folder) / "token") as token:
+    with (
+        TemporaryDirectory() as folder,
+        VirtualTokenUnderTest.create(Path(folder) / "token") as token,
+    ):
         card = open_spec(token.spec)
         raw = COMMAND.encode()
         channel = ApduChannel(card)

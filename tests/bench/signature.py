@@ -74,7 +74,10 @@ def _commit(path: Path) -> Callable[[], None]:
 def run() -> None:
     """Measure and print."""
     for algorithm in (KeyAlgorithm.RSA_2048, KeyAlgorithm.P256):
-        with TemporaryDirectory() as folder, VirtualTokenUnderTest(Path(folder) / "t") as token:
+        with (
+            TemporaryDirectory() as folder,
+            VirtualTokenUnderTest.create(Path(folder) / "t") as token,
+        ):
             token.enrol(algorithm)
             with token.open() as opened, opened.session(token.pin) as session:
                 seconds = in_turn(

@@ -27,7 +27,10 @@ def run() -> None:
     """Measure and print."""
     times = []
     sizes = []
-    with TemporaryDirectory() as folder, VirtualTokenUnderTest(Path(folder) / "token") as token:
+    with (
+        TemporaryDirectory() as folder,
+        VirtualTokenUnderTest.create(Path(folder) / "token") as token,
+    ):
         token.enrol()
         with token.open() as opened, opened.session(token.pin) as session:
             for number in range(SIGNATURES):

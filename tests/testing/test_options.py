@@ -40,7 +40,7 @@ TESTS = """
 def other_token(tmp_path: Path) -> Path:
     """A token that is plugged in, as far as the tests can tell: its file, closed."""
     path = tmp_path / "other.token"
-    with VirtualTokenUnderTest(path, pin="864209") as token:
+    with VirtualTokenUnderTest.create(path, pin="864209") as token:
         token.enrol()
     return path
 
@@ -74,7 +74,7 @@ def test_whatever_only_a_virtual_token_has_is_skipped(tmp_path: Path) -> None:
         raise LookupError(what)
 
     foreign = ForeignToken("usb:1-4", "864209", say=print, skip=skip)
-    with VirtualTokenUnderTest(tmp_path / "a.token") as token:
+    with VirtualTokenUnderTest.create(tmp_path / "a.token") as token:
         names = {name for name in dir(token) if not name.startswith("_")}
     missing = names - set(dir(foreign))
     assert {"path", "clock", "unplug"} <= missing

@@ -77,8 +77,8 @@ def virtual_token_factory(
 ) -> Iterator[Callable[..., VirtualTokenUnderTest]]:
     """Make virtual tokens, closed when the test ends.
 
-    Takes the arguments of `VirtualTokenUnderTest` but the path, and ``algorithm`` (of the key it
-    is enrolled with, P-256 by default; ``None`` for an empty token) and ``tries_left``.
+    Takes the arguments of `VirtualTokenUnderTest.create` but the path, and ``algorithm`` (of the
+    key it is enrolled with, P-256 by default; ``None`` for an empty token) and ``tries_left``.
     """
     if pytestconfig.getoption("--ushield-token"):
         _skip(pytestconfig, "making tokens")
@@ -93,7 +93,7 @@ def virtual_token_factory(
         tries_left: int | None = None,
         **settings: Any,
     ) -> VirtualTokenUnderTest:
-        token = VirtualTokenUnderTest(tmp_path / f"{len(made) + 1}.token", **settings)
+        token = VirtualTokenUnderTest.create(tmp_path / f"{len(made) + 1}.token", **settings)
         made.append(token)
         if algorithm is not None:
             token.enrol(algorithm)

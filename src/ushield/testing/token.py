@@ -65,11 +65,23 @@ def replay(path: Path) -> SigningToken:
 class VirtualTokenUnderTest(TokenUnderTest):
     """A virtual token, plugged in, with its own clock, panel and faults.
 
-    ``clock`` stands still until the test moves it. Made and closed by the fixtures.
+    ``clock`` stands still until the test moves it. The fixtures `create` and close it.
     """
 
     def __init__(
-        self,
+        self, path: Path, virtual: VirtualToken, clock: ManualClock, *, pin: str, puk: str
+    ) -> None:
+        super().__init__(f"virtual:{path}", pin)
+        self.path = path
+        self.puk = puk
+        self.clock = clock
+        self.authority = DevelopmentAuthority("Test Bank")
+        self.virtual = virtual
+        self._panel = VirtualPanel(virtual)
+
+    @classmethod
+    def create(
+        cls,
         path: Path,
         *,
         profile: str = "default",
@@ -78,15 +90,16 @@ class VirtualTokenUnderTest(TokenUnderTest):
         default_pin: bool = False,
         clock: ManualClock | None = None,
         memory_faults: NvramFaults | None = None,
-    ) -> None:
-        super().__init__(f"virtual:{path}", pin)
-        self.path = path
-        self.puk = puk
-        self.clock = clock if clock is not None else ManualClock()
-        self.authority = DevelopmentAuthority("Test Bank")
+    ) -> VirtualTokenUnderTest:
+        """Make a token file at ``path`` and plug it in.
+
+        ``default_pin``: its PIN counts as the one it came with. ``memory_faults`` may cut its
+        power at any write.
+        """
+        clock = clock or ManualClock()
         create_token(path, profile=profile, pin=pin, puk=puk, default_pin=default_pin)
-        self.virtual = VirtualToken.open(path, clock=self.clock, faults=memory_faults)
-        self._panel = VirtualPanel(self.virtual)
+        virtual = VirtualToken.open(path, clock=clock, faults=memory_faults)
+        return cls(path, virtual, clock, pin=pin, puk=puk)
 
     @property
     def panel(self) -> VirtualPanel:
