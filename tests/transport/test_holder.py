@@ -11,7 +11,8 @@ import pytest
 import usb.core
 
 from tests.transport.cards import device
-from ushield.transport.usb.holder import Holder, device_node, find_device_holder, find_holder
+from ushield.transport.holder import Holder, find_holder
+from ushield.transport.usb.discovery import device_node, find_device_holder
 from ushield.virtual.usb import VirtualBackend
 
 

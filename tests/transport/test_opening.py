@@ -28,8 +28,8 @@ from ushield.errors import (
     TransportError,
 )
 from ushield.transport.connection import DeviceInfo
+from ushield.transport.holder import Holder
 from ushield.transport.usb.connection import open_usb
-from ushield.transport.usb.holder import Holder
 from ushield.virtual.usb import Direction, FaultKind, VirtualBackend, VirtualUsbDevice
 
 

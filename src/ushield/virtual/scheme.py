@@ -50,8 +50,8 @@ class VirtualScheme:
 def _connect(token: VirtualToken, address: str, timeout: float) -> CardConnection:
     import usb.core
 
+    from ushield.transport.holder import Holder
     from ushield.transport.usb.connection import open_usb
-    from ushield.transport.usb.holder import Holder
 
     device = usb.core.find(backend=token.backend)
     if device is None:

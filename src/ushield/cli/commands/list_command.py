@@ -10,7 +10,7 @@ import click
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 
 if TYPE_CHECKING:
-    from ushield.transport.usb.holder import Holder
+    from ushield.transport.holder import Holder
 
 __all__ = ["command"]
 
@@ -56,7 +56,7 @@ def command(invocation: Invocation) -> None:
 
 def _holders() -> dict[str, Holder]:
     """Which USB devices other programs have open, by SPEC."""
-    from ushield.transport.usb.holder import find_device_holder
+    from ushield.transport.usb.discovery import find_device_holder
     from ushield.transport.usb.scheme import SCHEME
 
     held = {reader.info.spec: find_device_holder(reader.device) for reader in SCHEME.readers()}

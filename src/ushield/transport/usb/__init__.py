@@ -10,29 +10,25 @@ if TYPE_CHECKING:
     from ushield.transport.usb.backend import usb_backend
     from ushield.transport.usb.connection import UsbConnection, open_usb
     from ushield.transport.usb.discovery import UsbReader, find_readers
-    from ushield.transport.usb.holder import Holder, find_holder
     from ushield.transport.usb.hotplug import Arrived, HotplugEvent, Removed, watch
 else:
-    # The holder of a file is asked for where no USB is: pyusb is loaded when it is needed.
+    # Schemes are looked through for every SPEC: pyusb is loaded when it is needed.
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
             "backend": ("usb_backend",),
             "connection": ("UsbConnection", "open_usb"),
             "discovery": ("UsbReader", "find_readers"),
-            "holder": ("Holder", "find_holder"),
             "hotplug": ("Arrived", "HotplugEvent", "Removed", "watch"),
         },
     )
 
 __all__ = [
     "Arrived",
-    "Holder",
     "HotplugEvent",
     "Removed",
     "UsbConnection",
     "UsbReader",
-    "find_holder",
     "find_readers",
     "open_usb",
     "usb_backend",

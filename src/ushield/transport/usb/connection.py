@@ -16,8 +16,8 @@ from ushield.ccid.reader import CcidReader
 from ushield.ccid.steps import Program, Step
 from ushield.errors import TokenBusy, TokenRemoved, TransferFailed, TransferTimeout, TransportError
 from ushield.transport.connection import ApduLimits, DeviceInfo
-from ushield.transport.usb.discovery import describe
-from ushield.transport.usb.holder import Holder, find_device_holder
+from ushield.transport.holder import Holder
+from ushield.transport.usb.discovery import describe, find_device_holder
 from ushield.transport.usb.link import UsbLink
 
 __all__ = ["UsbConnection", "open_usb"]

@@ -1,4 +1,4 @@
-"""Who is plugged in, found without opening anything.
+"""Who is plugged in, and who holds it, found without opening anything.
 
 libusb reads descriptors from the system, and Linux tells serial numbers and names in sysfs; a
 device that another program holds is found like any other.
@@ -14,9 +14,17 @@ import usb.backend
 import usb.core
 
 from ushield.transport.connection import DeviceInfo
+from ushield.transport.holder import Holder, find_holder
 from ushield.transport.usb.interfaces import reader_interface
 
-__all__ = ["SYSFS", "UsbReader", "describe", "find_readers"]
+__all__ = [
+    "SYSFS",
+    "UsbReader",
+    "describe",
+    "device_node",
+    "find_device_holder",
+    "find_readers",
+]
 
 SYSFS: Final = Path("/sys")
 
@@ -68,6 +76,16 @@ def describe(device: usb.core.Device, *, sysfs: Path = SYSFS) -> DeviceInfo:
         manufacturer=_attribute(place / "manufacturer"),
         product=_attribute(place / "product"),
     )
+
+
+def device_node(device: usb.core.Device) -> str:
+    """The file by which Linux programs open a USB device."""
+    return f"/dev/bus/usb/{device.bus:03d}/{device.address:03d}"
+
+
+def find_device_holder(device: usb.core.Device) -> Holder | None:
+    """A process that has the device open; this one's own handle must be closed before."""
+    return find_holder(device_node(device))
 
 
 def _reader(handle: object, backend: usb.backend.IBackend, sysfs: Path) -> UsbReader | None:

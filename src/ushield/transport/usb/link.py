@@ -13,8 +13,8 @@ import usb.util
 
 from ushield.ccid.steps import ClearHalt, Control, Receive, Send, Step
 from ushield.errors import TokenBusy, TokenRemoved, TransferFailed, TransportError
+from ushield.transport.holder import Holder
 from ushield.transport.usb.errors import transport_error
-from ushield.transport.usb.holder import Holder
 from ushield.transport.usb.interfaces import (
     PanelInterface,
     ReaderInterface,

@@ -30,7 +30,7 @@ def real_path(path: str | os.PathLike[str]) -> str:
 
 def busy(path: str) -> TokenBusy:
     """What to raise when another process, or another part of this one, has the token open."""
-    from ushield.transport.usb.holder import find_holder
+    from ushield.transport.holder import find_holder
 
     holder = find_holder(path)
     if holder is None:

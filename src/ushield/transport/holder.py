@@ -6,12 +6,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import usb.core
-
-__all__ = ["PROCFS", "Holder", "device_node", "find_device_holder", "find_holder"]
+__all__ = ["PROCFS", "Holder", "find_holder"]
 
 PROCFS: Final = Path("/proc")
 
@@ -38,16 +35,6 @@ def find_holder(path: str | os.PathLike[str], *, proc: Path = PROCFS) -> Holder 
                 return holder
             own = holder
     return own
-
-
-def device_node(device: usb.core.Device) -> str:
-    """The file by which Linux programs open a USB device."""
-    return f"/dev/bus/usb/{device.bus:03d}/{device.address:03d}"
-
-
-def find_device_holder(device: usb.core.Device) -> Holder | None:
-    """A process that has the device open; this one's own handle must be closed before."""
-    return find_holder(device_node(device))
 
 
 def _processes(proc: Path) -> Iterator[int]:
