@@ -17,6 +17,7 @@ from tests.cli import zygote
 from tests.cli.conftest import Enrolled
 
 KILLED = -9
+TIMES = 300
 
 
 class Zygote:
@@ -60,12 +61,9 @@ def copy_of(enrolled: Enrolled, folder: Path) -> Enrolled:
     return replace(enrolled, folder=folder)
 
 
-@pytest.mark.parametrize(
-    "times", [pytest.param(120, id="120"), pytest.param(1000, id="1000", marks=pytest.mark.slow)]
-)
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(600)
 def test_wrong_pins_in_processes_that_are_killed(
-    enrolled: Enrolled, forked: Zygote, tmp_path: Path, times: int
+    enrolled: Enrolled, forked: Zygote, tmp_path: Path
 ) -> None:
     chance = random.Random(20261121)
     fresh = copy_of(enrolled, tmp_path / "fresh")
@@ -79,9 +77,11 @@ def test_wrong_pins_in_processes_that_are_killed(
     lived = min(forked.run(attempt(fresh, right))[1] for _ in range(3))
     left = token.tries_left()
     killed = spent = 0
-    for _ in range(times):
+    for _ in range(TIMES):
         code, _ = forked.run(attempt(token, wrong), chance.uniform(0, 1.2 * lived))
         killed += code == KILLED
+        # The machine's pace changes: about one attempt in four is to live to its end.
+        lived *= 1.02 if code == KILLED else 0.94
         assert code in (KILLED, 20, 21)
 
         now = token.tries_left()
@@ -99,5 +99,5 @@ def test_wrong_pins_in_processes_that_are_killed(
         else:
             token = copy_of(fresh, tmp_path / "token")
             left = token.tries_left()
-    assert killed > times / 4
-    assert spent > times / 10
+    assert killed > TIMES / 4
+    assert spent > TIMES / 10
