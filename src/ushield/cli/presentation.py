@@ -83,6 +83,8 @@ def token_facts(info: TokenInfo) -> dict[str, Any]:
             "pin_per_signature": rules.pin_per_signature,
         },
         "max_message": info.max_message,
+        "max_keys": info.max_keys,
+        "max_certificate": info.max_certificate,
         "timeout": info.timeout,
     }
 
