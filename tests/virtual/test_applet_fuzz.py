@@ -193,6 +193,15 @@ class AnyHost(RuleBasedStateMachine):
         answer = self.host.send(0, Instruction.PERFORM_SECURITY_OPERATION, 0x9E9A, data)
         assert answer.sw != OK
 
+    @rule()
+    def delete_the_key(self) -> None:
+        live = self.host.panel.state.live_request is not None
+        deleted = self.host.delete_key(self.key) == OK
+        assert not (live and deleted)
+        if deleted:
+            self.key = self.host.signing_key()
+        self._look()
+
     @invariant()
     def the_key_is_still_there(self) -> None:
         assert self.key.usage is KeyUsageCode.DISPLAY
