@@ -22,8 +22,9 @@ from ushield.errors import (
 from ushield.iso7816.apdu import CommandApdu
 from ushield.iso7816.channel import ApduChannel
 from ushield.transport.connection import CardConnection, DeviceInfo
-from ushield.transport.usb.connection import UsbConnection
-from ushield.virtual.usb import Direction, FaultKind, VirtualUsbDevice
+from ushield.transport.usb.connection import UsbConnection, open_usb
+from ushield.transport.usb.discovery import find_readers
+from ushield.virtual.usb import Direction, FaultKind, VirtualBackend, VirtualUsbDevice
 
 REPORT: Final = b"sixteen bytes ok"
 
@@ -362,12 +363,42 @@ def test_a_wait_ends_with_its_time_and_not_before(plugged: VirtualUsbDevice) -> 
 def test_what_an_earlier_program_left_unread_answers_nothing_of_ours(
     plugged: VirtualUsbDevice,
 ) -> None:
-    first = connect(plugged)
+    # One bus for both: it does not configure the device again, which would empty its pipes.
+    (reader,) = find_readers(VirtualBackend([plugged]))
+    link = open_usb(reader.device)._link
     # Its process dies here: nothing is closed properly, and answers lie in the device.
-    link = first._link
     for number in range(5):
         link._device.write(1, b"\x65\x00\x00\x00\x00\x00" + bytes([number]) + bytes(3), 1000)
     link.close()
-    second = connect(plugged)
+    second = open_usb(reader.device)
     assert second.transmit(echo(b"mine")) == b"mine" + OK
     second.close()
+
+
+class SlowToStop(EchoCard):
+    """Takes its time to lose its power."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopping = threading.Event()
+
+    def power_off(self) -> None:
+        if self.powered:
+            self.stopping.set()
+            assert self.release.wait(30)
+        super().power_off()
+
+
+def test_while_it_closes_a_connection_is_closed_already() -> None:
+    card = SlowToStop()
+    connection = connect(device(card))
+    with connection.hold():
+        closing = Caller(connection.close)
+        assert card.stopping.wait(5)
+        with pytest.raises(TransferFailed, match="closed"):
+            connection.transmit(echo(b"x"))
+        with pytest.raises(TransferFailed, match="closed"):
+            connection.read_panel(5)
+        card.release.set()
+        assert closing.join().error is None
+    assert card.seen == []
