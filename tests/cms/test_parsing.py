@@ -49,15 +49,23 @@ def test_encoding_it_again_by_asn1crypto_changes_nothing() -> None:
     assert changed(GOOD, lambda signed_data: None) == GOOD
 
 
-def test_an_endless_object_identifier_is_not_read_to_its_end() -> None:
-    endless = writer.tagged(0x06, b"\x81" + b"\xff" * 30000 + b"\x01")
-    attributes = writer.set_of(writer.sequence(endless, writer.set_of(writer.null())))
-    for data in (
-        SIGNER.sign_attributes(MESSAGE, attributes),
-        writer.sequence(endless, writer.tagged(0xA0, writer.null())),
-    ):
-        assert len(data) < MAX_SIGNED_DATA
-        assert _fault(data) is SignedDataFault.NOT_DER
+def _identified_by(octets: int) -> tuple[bytes, bytes]:
+    """A signature with an attribute, and a ContentInfo, of an identifier with so many octets."""
+    identifier = writer.tagged(0x06, b"\x55" + b"\xff" * (octets - 2) + b"\x01")
+    attribute = writer.sequence(identifier, writer.set_of(writer.null()))
+    return (
+        SIGNER.sign_attributes(MESSAGE, writer.set_of(attribute)),
+        writer.sequence(identifier, writer.tagged(0xA0, writer.null())),
+    )
+
+
+def test_an_endless_object_identifier_is_not_read_at_all() -> None:
+    attribute, content = _identified_by(63)
+    assert _fault(attribute) is SignedDataFault.ATTRIBUTE_UNKNOWN
+    assert _fault(content) is SignedDataFault.NOT_SIGNED_DATA
+    for octets in (64, 1000, 30000):
+        for data in _identified_by(octets):
+            assert _fault(data) is SignedDataFault.NOT_DER
 
 
 def _sign_twice(signed_data: Any) -> None:

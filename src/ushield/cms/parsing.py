@@ -84,7 +84,8 @@ _ATTRIBUTES = (
     oids.SIGNING_CERTIFICATE_V2,
     oids.RECEIPT,
 )
-_MAX_IDENTIFIER = 32
+_OBJECT_IDENTIFIER, _CONSTRUCTED = 0x06, 0x20
+_MAX_IDENTIFIER = 63
 _HASH_OF_OID = {oid: HashAlgorithm(name) for name, oid in oids.HASH.items()}
 
 
@@ -101,6 +102,7 @@ def parse_signed_data(data: bytes) -> ParsedSignature:
             fault=SignedDataFault.TOO_LARGE,
         )
     try:
+        _check_identifiers(data)
         return _parse(data)
     except (ValueError, TypeError) as error:
         # asn1crypto reads lazily, so any step may be the first to meet bytes it cannot read.
@@ -111,7 +113,7 @@ def parse_signed_data(data: bytes) -> ParsedSignature:
 
 def _parse(data: bytes) -> ParsedSignature:
     info = cms.ContentInfo.load(data, strict=True)
-    if _dotted(info["content_type"]) != oids.SIGNED_DATA:
+    if info["content_type"].dotted != oids.SIGNED_DATA:
         raise SignedDataInvalid("not a SignedData", fault=SignedDataFault.NOT_SIGNED_DATA)
     signed_data = info["content"]
     message = _content(signed_data["encap_content_info"])
@@ -144,17 +146,34 @@ def _parse(data: bytes) -> ParsedSignature:
     return ParsedSignature(message, certificate, receipt, signed, signature, is_rsa, hash_algorithm)
 
 
-def _dotted(identifier: Any) -> str:
-    # The time to read an arc grows with the square of its length, and decides nothing: ours are
-    # short.
-    if len(identifier.contents) > _MAX_IDENTIFIER:
-        raise ValueError("an object identifier of no standard's length")
-    dotted: str = identifier.dotted
-    return dotted
+def _check_identifiers(data: bytes) -> None:
+    """`ValueError` for an object identifier that is longer than any in use.
+
+    asn1crypto reads each that it meets, in time that grows with the square of its length.
+    """
+    at, ends = 0, [len(data)]
+    while ends:
+        if at == ends[-1]:
+            ends.pop()
+            continue
+        tag, length = bytes(data[at : at + 2]).ljust(2, b"\0")
+        at += 2
+        if length & 0x80:
+            octets = length & 0x7F
+            length = int.from_bytes(data[at : at + octets], "big")
+            at += octets
+        if at + length > ends[-1]:
+            raise ValueError("an element that is longer than what it is in")
+        if tag == _OBJECT_IDENTIFIER and length > _MAX_IDENTIFIER:
+            raise ValueError("an object identifier longer than any in use")
+        if tag & _CONSTRUCTED:
+            ends.append(at + length)
+        else:
+            at += length
 
 
 def _content(encapsulated: Any) -> bytes:
-    if _dotted(encapsulated["content_type"]) != oids.DATA:
+    if encapsulated["content_type"].dotted != oids.DATA:
         raise SignedDataInvalid(
             "the content is not plain data", fault=SignedDataFault.NOT_SIGNED_DATA
         )
@@ -199,8 +218,8 @@ def _only_certificate(certificates: Any, signer: Any) -> bytes:
 
 
 def _algorithms(signer: Any) -> tuple[bool, HashAlgorithm]:
-    digest = _dotted(signer["digest_algorithm"]["algorithm"])
-    signature = _dotted(signer["signature_algorithm"]["algorithm"])
+    digest = signer["digest_algorithm"]["algorithm"].dotted
+    signature = signer["signature_algorithm"]["algorithm"].dotted
     hash_algorithm = _HASH_OF_OID.get(digest)
     if hash_algorithm is not None:
         if signature == oids.RSA_ENCRYPTION:
@@ -216,7 +235,7 @@ def _algorithms(signer: Any) -> tuple[bool, HashAlgorithm]:
 def _attributes(found: Any) -> Mapping[str, Any]:
     values: dict[str, Any] = {}
     for attribute in found:
-        oid = _dotted(attribute["type"])
+        oid = attribute["type"].dotted
         if oid not in _ATTRIBUTES:
             raise SignedDataInvalid(
                 f"a signed attribute {oid}", fault=SignedDataFault.ATTRIBUTE_UNKNOWN
