@@ -6,8 +6,9 @@ import io
 
 import pytest
 
+from tests.iso7816.connections import DirectConnection
 from ushield.algorithms import KeyAlgorithm
-from ushield.errors import CertificateInvalid, ObjectNotFound, SeveralObjects
+from ushield.errors import CertificateInvalid, ObjectNotFound, ProtocolViolation, SeveralObjects
 from ushield.keystore import (
     Attribute,
     AttributeInvalid,
@@ -22,6 +23,7 @@ from ushield.keystore import (
 from ushield.keystore.attributes import check_template
 from ushield.shield.commands import DataObject
 from ushield.shield.objects import tag_list
+from ushield.signing.opening import token_behind
 from ushield.testing.token import VirtualTokenUnderTest
 
 
@@ -107,6 +109,25 @@ def test_authorities_have_no_key(virtual_token: VirtualTokenUnderTest) -> None:
         assert isinstance(authority, Certificate)
         with pytest.raises(ObjectNotFound):
             session.key_of(authority)
+
+
+def test_a_certificate_that_the_directory_does_not_name_is_refused(
+    virtual_token: VirtualTokenUnderTest,
+) -> None:
+    card = virtual_token.virtual.card
+    asked = tag_list(DataObject.CERTIFICATE, 1)
+
+    def transmit(command: bytes) -> bytes:
+        response = bytearray(card.transmit(command))
+        if asked in command:
+            response[-3] ^= 1
+        return bytes(response)
+
+    lying = DirectConnection(transmit, power_on=card.power_on)
+    with token_behind(lying) as token, token.session() as session:
+        with pytest.raises(ProtocolViolation, match="directory"):
+            session.certificates()
+        assert session.private_keys().one().label == "signing"
 
 
 def test_directories_are_read_once_until_something_is_written(

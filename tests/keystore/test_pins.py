@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.iso7816.connections import DirectConnection
 from tests.keystore.conftest import MakeToken
 from ushield.errors import (
     LastTryRefused,
@@ -21,7 +23,9 @@ from ushield.errors import (
 from ushield.keystore import Token, TokenFlag
 from ushield.pin import Pin
 from ushield.signing import open_token
+from ushield.signing.opening import token_behind
 from ushield.testing.token import VirtualTokenUnderTest
+from ushield.virtual.card import Card
 from ushield.virtual.create import create_token
 
 NEW = "246802"
@@ -233,3 +237,42 @@ def test_the_bank_unblocks_by_signing_the_tokens_challenge_once(
             token.pin.unblock_by_bank(forged.sign(challenge, ec.ECDSA(SHA256())), "864209")
         assert not isinstance(refusal.value, StatusWordError)
         assert token.pin.tries_left == 6
+
+
+class Turns(DirectConnection):
+    """Lets who is ``waiting`` have a turn as soon as nobody holds the connection."""
+
+    def __init__(self, card: Card) -> None:
+        super().__init__(card.transmit, power_on=card.power_on)
+        self.waiting: list[Callable[[], object]] = []
+        self._depth = 0
+
+    @contextmanager
+    def hold(self, timeout: float | None = None) -> Iterator[None]:
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if not self._depth and self.waiting:
+                self.waiting.pop()()
+
+
+def test_nobody_spends_a_try_between_the_look_at_the_counter_and_the_attempt(
+    virtual_token_factory: MakeToken,
+) -> None:
+    rig = virtual_token_factory(algorithm=None, tries_left=2)
+    connection = Turns(rig.virtual.card)
+    with token_behind(connection) as token:
+        outcomes: list[type[UShieldError]] = []
+
+        def attempt() -> None:
+            try:
+                token.session(WRONG)
+            except UShieldError as error:
+                outcomes.append(type(error))
+
+        connection.waiting.append(attempt)
+        attempt()
+        assert sorted(each.__name__ for each in outcomes) == ["LastTryRefused", "PinIncorrect"]
+        assert token.pin.tries_left == 1
