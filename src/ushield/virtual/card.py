@@ -184,11 +184,8 @@ class Card:
         self._break_chain()
 
     def _break_chain(self) -> None:
-        # What a chain brought may be a PIN: overwrite it.
-        if self._chain_header is not None:
-            self._chain_header = None
-            self._chain[:] = bytes(len(self._chain))
-            self._chain.clear()
+        self._chain_header = None
+        self._chain.clear()
 
 
 def _refuse_class(cla: int) -> int:
