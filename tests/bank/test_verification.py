@@ -11,11 +11,17 @@ from typing import Any
 
 import pytest
 from asn1crypto import cms
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import (
+    decode_dss_signature,
+    encode_dss_signature,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cms.changes import changed, in_ber, with_indefinite_length
+from tests.cms.test_ecdsa import P256_ORDER
 from tests.pki import NOW, YEAR, Signer, authority, authority_key, key_usage, pem, receipt_for
 from tests.transaction.strategies import DRAWABLE, EXAMPLES, TRANSFER, transactions
 from ushield.algorithms import KeyAlgorithm
@@ -156,6 +162,19 @@ def test_a_second_signer_is_refused() -> None:
         signed_data["certificates"].append(other["certificates"][0])
 
     assert _reason(changed(SIGNATURES["p256"], add_signer)) is RejectionReason.SEVERAL_SIGNERS
+
+
+def test_the_other_form_of_an_ecdsa_signature_is_refused_though_it_verifies() -> None:
+    data = P256.sign(MESSAGE)
+    parsed = parse_signed_data(data)
+    r, s = decode_dss_signature(parsed.signature)
+    other = encode_dss_signature(r, P256_ORDER - s)
+    public_key = P256.key.public_key()
+    assert isinstance(public_key, ec.EllipticCurvePublicKey)
+    public_key.verify(other, parsed.signed_attributes, ec.ECDSA(hashes.SHA256()))
+    info = cms.ContentInfo.load(data)
+    info["content"]["signer_infos"][0]["signature"] = other
+    assert _reason(info.dump(force=True)) is RejectionReason.NOT_CANONICAL
 
 
 def test_swapped_content_is_refused() -> None:

@@ -67,8 +67,7 @@ def verify_transaction(
 
     Whether the transaction was expected, is in time or was seen before is for the caller to
     decide: this looks at the signature alone. What was seen before is known by its challenge, or
-    by serial number and request id of the receipt, and never by the bytes of ``signature``: for
-    each ECDSA signature (r, s) anyone can write (r, n - s), which holds as well.
+    by serial number and request id of the receipt.
     """
     parsed = _parse(signature)
     certificate = _load_certificate(parsed.certificate)

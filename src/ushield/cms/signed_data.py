@@ -8,6 +8,7 @@ from asn1crypto import x509
 
 from ushield.algorithms import HashAlgorithm
 from ushield.cms import der, oids
+from ushield.cms.ecdsa import lower_s
 from ushield.errors import CertificateInvalid
 
 __all__ = ["assemble"]
@@ -28,7 +29,8 @@ def assemble(
 
     ``certificate`` is the signer's (DER), ``signed_attributes`` the SET OF that was signed, by
     RSA (PKCS #1 v1.5) or else ECDSA. The message is attached, the signer's certificate is the only
-    one, and it is named by issuer and serial number. `CertificateInvalid` if the certificate
+    one, and it is named by issuer and serial number. An ECDSA signature stands there with the
+    smaller of its two values of s. `CertificateInvalid` if the certificate
     cannot be read.
     """
     digest_algorithm = der.sequence(der.object_identifier(oids.HASH[hash_algorithm]))
@@ -39,6 +41,7 @@ def assemble(
         signature_algorithm = der.sequence(
             der.object_identifier(oids.ECDSA_WITH_HASH[hash_algorithm])
         )
+        signature = lower_s(signature, hash_algorithm)
     version = der.integer(1)
     signer = der.sequence(
         version,
