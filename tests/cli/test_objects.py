@@ -29,7 +29,7 @@ def test_info_tells_the_token_without_a_pin(enrolled: Enrolled) -> None:
     assert facts["serial"] in text
     assert "no hardware guards its keys" in text
     assert "in order" in text
-    assert "1 signatures, 0 unblocks by the bank" in text
+    assert "signatures 1, unblocks by the bank 0" in text
 
 
 def test_a_made_key_is_listed(enrolled: Enrolled) -> None:

@@ -59,8 +59,8 @@ def command(invocation: Invocation) -> None:
                 ),
                 (
                     "counted",
-                    f"{counters.signatures} signatures, {counters.unblocks} unblocks by the bank,"
-                    f" {counters.power_ups} power-ups",
+                    f"signatures {counters.signatures}, unblocks by the bank {counters.unblocks},"
+                    f" power-ups {counters.power_ups}",
                 ),
             ]
         )
