@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import click
 
+from ushield.cli.commands.virtual_serving import press, screen, serve
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 from ushield.cli.presentation import describe_pin, pin_facts, table
 from ushield.cli.secrets import SecretSource, pin_options, puk_option
@@ -16,7 +17,7 @@ __all__ = ["command"]
 
 @click.group()
 def command() -> None:
-    """Make a virtual token, or see what is in one.
+    """Make a virtual token, see what is in one, or serve one to other programs.
 
     A virtual token is a file that is named with --token virtual:PATH. No hardware guards its keys.
 
@@ -125,3 +126,7 @@ def show(invocation: Invocation, *, path: str) -> None:
         },
         table(rows),
     )
+
+
+for each in (serve, press, screen):
+    command.add_command(each)

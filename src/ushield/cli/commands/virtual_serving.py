@@ -1,0 +1,160 @@
+"""``ushield virtual serve``, ``press`` and ``screen``: a virtual token for other programs."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from ushield.cli.invocation import Command, Invocation, pass_invocation
+from ushield.cli.live_panel import Drawing, boxed, keyboard, terminal_width
+from ushield.cli.terminal import has_terminal
+from ushield.shield.events import PanelKey
+
+if TYPE_CHECKING:
+    from ushield.virtual.faces.panel_messages import PanelView
+    from ushield.virtual.token import VirtualToken
+
+__all__ = ["press", "screen", "serve"]
+
+_USBIP: Final = "127.0.0.1:3240"
+_LOOK_SECONDS: Final = 0.1
+_KEYS: Final = "Enter: OK   Esc: C   Up, Down: page   Ctrl-C: end"
+_MAX_PORT: Final = 65_535
+
+
+def _address(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int]:
+    """Host and port; an IPv6 address stands in brackets."""
+    host, colon, port = value.rpartition(":")
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
+        raise click.BadParameter(f"{value!r} is no HOST:PORT, as in {_USBIP}", context, parameter)
+    return host, int(port)
+
+
+@click.command(cls=Command)
+@click.argument("path", type=click.Path())
+@click.option(
+    "--usbip",
+    metavar="HOST:PORT",
+    callback=_address,
+    default=_USBIP,
+    show_default=True,
+    help="Where a Linux kernel fetches its USB device; port 0 is any free one.",
+)
+@pass_invocation
+def serve(invocation: Invocation, *, path: str, usbip: tuple[str, int]) -> None:
+    """Plug a virtual token into any Linux machine, over USB/IP.
+
+    Its panel is shown in the terminal, and to `virtual press` and `virtual screen`. Ctrl-C ends it.
+    Whoever reaches HOST:PORT can use the token: there are no passwords in USB/IP.
+
+    Example: ushield virtual serve alice.token
+    """
+    from ushield.virtual.faces.panel_socket import PanelServer
+    from ushield.virtual.faces.usbip import UsbIpServer
+    from ushield.virtual.faces.usbip_wire import BUS_ID
+    from ushield.virtual.token import VirtualToken
+
+    host, port = usbip
+    with _told_to_stop() as stop, ExitStack() as open_things:
+        token = open_things.enter_context(VirtualToken.open(path))
+        server = open_things.enter_context(UsbIpServer.listen(token.device, host=host, port=port))
+        panel = open_things.enter_context(PanelServer.listen(token))
+        host, port = server.address
+        if not ipaddress.ip_address(host).is_loopback:
+            invocation.output.say(f"Anyone who reaches {host} can use this token.")
+        invocation.output.result(
+            {
+                "path": path,
+                "serial": token.serial,
+                "usbip": {"host": host, "port": port, "bus_id": BUS_ID},
+                "panel": str(panel.path),
+            },
+            f"Serving the virtual token {token.serial}. Plug it in, as root:\n"
+            f"  modprobe vhci-hcd\n"
+            f"  usbip --tcp-port {port} attach -r {host} -b {BUS_ID}",
+        )
+        sys.stdout.flush()
+        _watch(token, stop)
+
+
+def _watch(token: VirtualToken, stop: threading.Event) -> None:
+    """Until told to stop, let time pass for the panel, and show it where there is a terminal."""
+    if not has_terminal():
+        while not stop.wait(_LOOK_SECONDS):
+            token.panel.tick()
+        return
+    drawing = Drawing(token.profile.screen.columns)
+    with keyboard(token.panel), _told_to_stop(stop):
+        drawing.show(token.panel.screen, _KEYS)
+        while not stop.wait(_LOOK_SECONDS):
+            drawing.show(token.panel.screen, _KEYS)
+
+
+@contextmanager
+def _told_to_stop(stop: threading.Event | None = None) -> Iterator[threading.Event]:
+    """An event that Ctrl-C, SIGTERM or a closed terminal sets, instead of what they else do."""
+    stop = stop if stop is not None else threading.Event()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        stop.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, note) for number in numbers]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+@click.command(cls=Command)
+@click.argument("path", type=click.Path())
+@click.argument(
+    "keys",
+    metavar="KEY...",
+    nargs=-1,
+    required=True,
+    type=click.Choice([key.name.lower() for key in PanelKey]),
+)
+@pass_invocation
+def press(invocation: Invocation, *, path: str, keys: tuple[str, ...]) -> None:
+    """Press keys of a token that `virtual serve` serves: ok, cancel, up or down.
+
+    What is on its screen then is printed.
+
+    Example: ushield virtual press alice.token down ok
+    """
+    from ushield.virtual.faces.panel_socket import ask_panel
+
+    view = ask_panel(path, *(PanelKey[key.upper()] for key in keys))
+    _show(invocation, path, view)
+
+
+@click.command(cls=Command)
+@click.argument("path", type=click.Path())
+@pass_invocation
+def screen(invocation: Invocation, *, path: str) -> None:
+    """Print the screen of a token that `virtual serve` serves.
+
+    Example: ushield virtual screen alice.token
+    """
+    from ushield.virtual.faces.panel_socket import ask_panel
+
+    _show(invocation, path, ask_panel(path))
+
+
+def _show(invocation: Invocation, path: str, view: PanelView) -> None:
+    columns = max((terminal_width(line) for line in view.screen), default=0)
+    picture = boxed(view.screen, columns, sys.stdout)
+    invocation.output.result({"path": path} | asdict(view), "\n".join(picture))
