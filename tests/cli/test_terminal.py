@@ -30,12 +30,13 @@ _IN_A_SESSION = (
 
 
 class Terminal:
-    """A terminal of 80 columns with the command in it."""
+    """A terminal of 80 columns with the command in it; ``typed`` was typed before that."""
 
-    def __init__(self, arguments: list[str], term: str) -> None:
+    def __init__(self, arguments: list[str], term: str, typed: bytes) -> None:
         self._outside, inside = pty.openpty()
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.before = self.settings()
+        self.type(typed)
         self.process = subprocess.Popen(
             [sys.executable, "-c", _IN_A_SESSION, *arguments],
             stdin=inside,
@@ -101,8 +102,8 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*arguments: str, term: str = "xterm") -> Iterator[Terminal]:
-    opened = Terminal(list(arguments), term)
+def terminal(*arguments: str, term: str = "xterm", typed: bytes = b"") -> Iterator[Terminal]:
+    opened = Terminal(list(arguments), term, typed)
     try:
         yield opened
     finally:
@@ -168,6 +169,16 @@ def test_escape_rejects(enrolled: Enrolled) -> None:
         assert opened.exit_code() == 30
         assert opened.settings() == opened.before
     assert not signed(enrolled)
+
+
+def test_keys_typed_before_the_screen_was_shown_press_nothing(enrolled: Enrolled) -> None:
+    pin, out = enrolled.secret(enrolled.pin), str(enrolled.folder / "new.p7s")
+    sign = ["--token", enrolled.spec, "sign", enrolled.payment(), "-o", out, "--pin-file", pin]
+    with terminal(*sign, typed=ESCAPE) as opened:
+        page_to_the_end(opened)
+        opened.type(ENTER)
+        assert opened.exit_code() == 0
+    assert signed(enrolled)
 
 
 def test_the_time_that_is_left_is_shown_and_runs_out(enrolled: Enrolled) -> None:
