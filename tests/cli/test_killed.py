@@ -17,7 +17,7 @@ from tests.cli import zygote
 from tests.cli.conftest import Enrolled
 
 KILLED = -9
-TIMES = 300
+TIMES = 200
 
 
 class Zygote:
