@@ -1,0 +1,37 @@
+"""The page of the command line names every command and every exit code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ushield.cli.application import application
+from ushield.cli.exit_codes import ExitCode
+
+REPOSITORY = Path(__file__).parent.parent.parent
+PAGE = (REPOSITORY / "docs" / "command-line.md").read_text()
+
+
+def test_every_exit_code_is_there_and_no_other() -> None:
+    told = [int(code) for code in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)]
+    assert told == [code.value for code in ExitCode]
+
+
+def test_every_command_with_its_subcommands_is_there_and_no_other() -> None:
+    commands = set()
+    with application.make_context("ushield", [], resilient_parsing=True) as context:
+        for name in application.list_commands(context):
+            group = application.get_command(context, name)
+            subcommands = getattr(group, "commands", None)
+            commands |= {f"{name} {each}" for each in subcommands} if subcommands else {name}
+    told = set()
+    for cell in re.findall(r"^\| (`[a-z].*?) \|", PAGE, re.MULTILINE):
+        for code in re.findall("`(.+?)`", cell):
+            told.add(re.sub(r" (?![a-z]).*", "", code))
+    assert told == commands
+
+
+def test_every_link_of_the_documents_leads_somewhere() -> None:
+    for page in (REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
