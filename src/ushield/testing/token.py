@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,7 @@ from ushield.virtual.usb import UsbFaults
 __all__ = ["ForeignToken", "TokenUnderTest", "VirtualTokenUnderTest", "replay"]
 
 
-class TokenUnderTest:
+class TokenUnderTest(ABC):
     """What a test may do with any token: open it, and know its PIN."""
 
     def __init__(self, spec: str, pin: str) -> None:
@@ -48,9 +49,9 @@ class TokenUnderTest:
         return token_behind(RecordingConnection(connection, TrafficLog(writer.write)))
 
     @property
+    @abstractmethod
     def panel(self) -> PanelDriver:
         """Its screen and keys."""
-        raise NotImplementedError
 
 
 def replay(path: Path) -> SigningToken:
