@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,13 @@ def signing(enrolled: Enrolled, name: str = "new.p7s") -> list[str]:
     """The arguments that sign a payment."""
     pin = enrolled.secret(enrolled.pin)
     return ["sign", enrolled.payment(), "--pin-file", pin, "-o", str(enrolled.folder / name)]
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def accepted(signature: Path, ca: Path) -> None:
@@ -137,6 +146,21 @@ def test_a_token_whose_power_goes_while_it_asks_is_told_and_works_again(
     plug.serve()
     plug.attach()
     assert plug.ushield("pin", "status").code == 0
+
+
+def test_a_process_that_lives_long_sees_tokens_come_and_go(
+    guest: Guest, plug: Plug, folder: Path
+) -> None:
+    seen = folder / "seen"
+    watching = guest.start(sys.executable, "-m", "tests.kernel.watcher", str(seen), "4")
+    events: list[str] = []
+    for action, kind in ((None, "+"), (plug.detach, "-"), (plug.attach, "+"), (plug.detach, "-")):
+        if action is not None:
+            action()
+        events.append(f"{kind}{plug.spec}")
+        eventually(lambda: seen.exists() and seen.read_text().split() == events)
+    assert watching.wait().code == 0
+    plug.attach()
 
 
 def test_two_tokens_are_told_apart(

@@ -16,7 +16,7 @@ import usb.core
 from tests.transport.cards import OK, EchoCard, device, echo
 from ushield.errors import SpecInvalid, TokenNotFound
 from ushield.transport.connection import DeviceInfo, Scheme
-from ushield.transport.usb import Arrived, Removed, find_readers, usb_backend, watch
+from ushield.transport.usb import Arrived, Removed, backend, find_readers, usb_backend, watch
 from ushield.transport.usb.scheme import SCHEME, UsbScheme
 from ushield.virtual.usb import VirtualBackend, VirtualUsbDevice
 
@@ -255,3 +255,22 @@ def test_a_machine_without_any_libusb_has_an_empty_list_and_no_traceback() -> No
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="udev is Linux's")
+@pytest.mark.parametrize("runs", [True, False])
+def test_the_system_library_comes_first_where_udev_tells_it_of_plugs(
+    runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = tmp_path / "control"
+    if runs:
+        control.touch()
+    system, packaged = VirtualBackend([]), VirtualBackend([])
+    monkeypatch.setattr(backend, "_UDEV", control)
+    monkeypatch.setattr(backend, "_system_backend", lambda: system)
+    monkeypatch.setattr(backend, "_packaged_backend", lambda: packaged)
+    assert usb_backend.__wrapped__() is (system if runs else packaged)
+    monkeypatch.setattr(backend, "_system_backend", lambda: None)
+    assert usb_backend.__wrapped__() is packaged
+    monkeypatch.setattr(backend, "_packaged_backend", lambda: None)
+    assert usb_backend.__wrapped__() is None
