@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import select
 import socket
 import sys
+from importlib import import_module
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Final, NoReturn
@@ -90,14 +92,11 @@ def _become(order: dict[str, Any], place: Path) -> NoReturn:
 
 def main() -> None:
     """Import everything, then take orders."""
-    import ushield.bank
-    import ushield.cli.commands.info_command
-    import ushield.cli.commands.list_command
-    import ushield.cli.commands.sign_command
-    import ushield.drivers.shield
-    import ushield.signing
-    import ushield.transport.usb.scheme
-    import ushield.virtual.scheme  # noqa: F401
+    import ushield
+
+    for module in pkgutil.walk_packages(ushield.__path__, "ushield."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
 
     with socket.create_connection((HOST, int(sys.argv[1]))) as host:
         Agent(host).run()

@@ -18,7 +18,7 @@ from typing import Final
 
 __all__ = ["CACHE", "Image", "ImageFailed", "missing_tools", "prepare"]
 
-CACHE: Final = Path("/var/tmp/ushield-kernel")
+CACHE: Final = Path(f"/var/tmp/ushield-kernel-{os.geteuid()}")
 _LAYOUT: Final = 2
 """Raised when what `prepare` makes changes, so that an older image is not used."""
 
@@ -93,11 +93,14 @@ def prepare(cache: Path = CACHE) -> Image:
     """The image in ``cache``, made first if it is not there. `ImageFailed`."""
     if missing := missing_tools():
         raise ImageFailed(f"apt-get install {' '.join(missing)}")
-    folder = cache / f"{_LAYOUT}-{os.geteuid()}"
+    # Anybody can make a directory there; nobody else's kernel is booted with this user's files.
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if cache.lstat().st_uid != os.geteuid():
+        raise ImageFailed(f"{cache} is another user's")
+    folder = cache / str(_LAYOUT)
     image = Image(folder / "kernel", folder / "root.gz")
     if image.kernel.exists() and image.root.exists():
         return image
-    cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         new = Path(scratch) / "image"
         new.mkdir()
