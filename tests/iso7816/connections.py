@@ -81,7 +81,8 @@ def scripted(
 class EchoApplet:
     """An application on a real card OS: INS 10 echoes its data, INS 12 answers P1 P2 bytes."""
 
-    aid = b"echo!"
+    aids = (b"echo!",)
+    answers_without_le = False
     slow_instructions: frozenset[int] = frozenset()
 
     def power_on(self) -> None:
@@ -92,6 +93,9 @@ class EchoApplet:
 
     def select(self) -> bytes:
         return b""
+
+    def deselect(self) -> None:
+        pass
 
     def process(self, cla: int, ins: int, p1: int, p2: int, data: bytes) -> tuple[bytes, int]:
         if ins == 0x10:
@@ -104,7 +108,8 @@ class EchoApplet:
 def echo_connection(limits: ApduLimits = EXTENDED) -> DirectConnection:
     """A card OS with the echo application selected."""
     connection = to_card(Card([EchoApplet()]), limits)
-    select = bytes((0, 0xA4, 4, 0, len(EchoApplet.aid))) + EchoApplet.aid
+    (aid,) = EchoApplet.aids
+    select = bytes((0, 0xA4, 4, 0, len(aid))) + aid
     assert connection.transmit(select) == b"\x90\x00"
     connection.commands.clear()
     connection.timeouts.clear()

@@ -201,3 +201,11 @@ class TestTemplate:
     def test_text_is_utf_8(self) -> None:
         with pytest.raises(TlvInvalid, match="not UTF-8"):
             read_template(encode(0x80, b"\xff")).take_text(0x80)
+
+
+def test_plain_bytes_under_a_constructed_tag_are_read_where_a_format_has_them() -> None:
+    policy = bytes.fromhex("AA0102")
+    with pytest.raises(TlvInvalid):
+        parse_one(policy)
+    assert parse_one(policy, nested=False) == Tlv(0xAA, b"\x02")
+    assert read_template(policy, nested=False).take(0xAA) == b"\x02"

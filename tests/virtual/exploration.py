@@ -42,6 +42,7 @@ EVENTS: tuple[Event, ...] = (
     Tick(),
     *(Begin(FIRST, pages) for pages in (1, 2)),
     Begin(SECOND, 3),
+    Begin(SECOND, 1, needs_pin=False),
     *(kind(request) for request in (FIRST, SECOND) for kind in (Cancel, Take)),
     *(kind(key) for key in PanelKey for kind in (KeyDown, KeyUp)),
 )
@@ -77,8 +78,8 @@ class Observer:
     down: frozenset[PanelKey] = frozenset()
     request: Watched | None = None
 
-    def may_begin(self) -> bool:
-        return self.pin and not self.down and self.request is None
+    def may_begin(self, *, needs_pin: bool) -> bool:
+        return (self.pin or not needs_pin) and not self.down and self.request is None
 
     def may_take(self, request_id: bytes) -> bool:
         request = self.request
@@ -102,9 +103,10 @@ class Observer:
                 return replace(self, pin=not per_signature)
             case PinForgotten() | PowerOff():
                 return replace(self, login=False, pin=False, request=None)
-            case Begin(request_id, pages) if accepted:
+            case Begin(request_id, pages, needs_pin) if accepted:
                 watched = Watched(request_id, pages, frozenset(), TIMEOUT)
-                return replace(self, pin=not per_signature, request=watched)
+                pin = not per_signature if needs_pin else self.pin
+                return replace(self, pin=pin, request=watched)
             case Cancel(request_id) if request is not None and request.request_id == request_id:
                 return replace(self, request=None)
             case Take() if accepted:
@@ -148,8 +150,8 @@ def _rebased(state: ConfirmationState, now: int) -> ConfirmationState:
 
 def _check(observer: Observer, event: Event, refusal: Refusal | None) -> None:
     match event:
-        case Begin():
-            if (refusal is None) != observer.may_begin():
+        case Begin(needs_pin=needs_pin):
+            if (refusal is None) != observer.may_begin(needs_pin=needs_pin):
                 raise Violation(f"begin: {refusal} where the observer knows {observer}")
         case UsePin():
             if (refusal is None) != observer.pin:

@@ -55,6 +55,9 @@ def contents(memory: NvramReader) -> tuple[object, ...]:
         memory.counters(),
         memory.vouchers(),
         memory.last_key_reference(),
+        memory.piv_keys(),
+        tuple((tag, memory.piv_object(tag)) for tag in memory.piv_objects()),
+        memory.management_key(),
     )
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from functools import cache
 
 from tests.virtual.memory import (
+    MAX_TRIES,
     NEW_PIN,
     NEW_PUK,
     PIN,
     PUK,
+    PUK_MAX_TRIES,
     RULES,
     WRONG_PIN,
     WRONG_PUK,
@@ -19,9 +21,17 @@ from tests.virtual.memory import (
 from ushield.algorithms import KeyAlgorithm
 from ushield.errors import PinIncorrect
 from ushield.pin import PinReference
+from ushield.piv.commands import ManagementAlgorithm, PinPolicy, TouchPolicy
 from ushield.shield.commands import KeyUsageCode
 from ushield.virtual.keys import KeyStore
-from ushield.virtual.nvram import Nvram, SecretHash, StoredKey
+from ushield.virtual.nvram import (
+    ManagementKey,
+    Nvram,
+    PivKey,
+    SecretHash,
+    StoredKey,
+    StoredReference,
+)
 from ushield.virtual.pins import PinStore
 
 __all__ = ["OPERATIONS", "Operation", "furnish"]
@@ -46,6 +56,18 @@ def _key_pairs() -> tuple[StoredKey, ...]:
     )
 
 
+def _piv_key(slot: int, octet: bytes) -> PivKey:
+    return PivKey(
+        slot,
+        KeyAlgorithm.RSA_4096,
+        PinPolicy.ALWAYS,
+        TouchPolicy.CACHED,
+        generated=True,
+        public_key=octet * 550,
+        private_key=octet * 2_400,
+    )
+
+
 def furnish(nvram: Nvram) -> None:
     """A token in use: tries spent, keys, certificates, and vouchers around the ring."""
     for key in _key_pairs():
@@ -54,6 +76,10 @@ def furnish(nvram: Nvram) -> None:
     nvram.put_certificate(b"\x02" * 1_500, label="bank", is_ca=True)
     for number in range(nvram.profile.vouchers + 1):
         nvram.record_signature(1, bytes((number,)) * 900, number)
+    for slot in (0x9A, 0x9C):
+        nvram.put_piv_key(_piv_key(slot, b"\x01"))
+    nvram.put_piv_object(0x5FC105, b"\x01" * 3_000)
+    nvram.set_management_key(ManagementKey(ManagementAlgorithm.AES_128, bytes(16), touch=True))
     nvram.spend_try(USER)
     nvram.spend_try(PUK_REFERENCE)
 
@@ -130,5 +156,28 @@ OPERATIONS = (
         "sign", lambda nvram: nvram.record_signature(1, "付款".encode() * 400, 1_700_000_000_000)
     ),
     Operation("set-label", lambda nvram: nvram.set_label("工资")),
+    Operation("miss", _wrong(lambda pins: pins.miss(USER))),
+    Operation("limit-tries", lambda nvram: nvram.limit_tries(MAX_TRIES, PUK_MAX_TRIES), ONLY_USER),
+    Operation("put-piv-key", lambda nvram: nvram.put_piv_key(_piv_key(0x9D, b"\x03"))),
+    Operation("replace-piv-key", lambda nvram: nvram.put_piv_key(_piv_key(0x9A, b"\x03"))),
+    Operation("move-piv-key", lambda nvram: nvram.move_piv_key(0x9A, 0x82)),
+    Operation("delete-piv-key", lambda nvram: nvram.delete_piv_key(0x9C)),
+    Operation("put-piv-object", lambda nvram: nvram.put_piv_object(0x5FC10A, b"\x03" * 4_000)),
+    Operation("delete-piv-object", lambda nvram: nvram.delete_piv_object(0x5FC105)),
+    Operation(
+        "set-management-key",
+        lambda nvram: nvram.set_management_key(
+            ManagementKey(ManagementAlgorithm.AES_256, bytes(32))
+        ),
+    ),
+    Operation(
+        "reset-piv",
+        lambda nvram: nvram.reset_piv(
+            StoredReference(SecretHash.of(NEW_PIN), MAX_TRIES, MAX_TRIES),
+            StoredReference(SecretHash.of(NEW_PUK), PUK_MAX_TRIES, PUK_MAX_TRIES),
+        ),
+        BOTH,
+        BOTH,
+    ),
     Operation("power-up", lambda nvram: nvram.count_power_up()),
 )

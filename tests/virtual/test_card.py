@@ -23,8 +23,10 @@ class Echo:
 
     slow_instructions = frozenset({SLOW})
 
-    def __init__(self, aid: bytes = ECHO) -> None:
-        self.aid = aid
+    def __init__(self, aid: bytes = ECHO, *, answers_without_le: bool = False) -> None:
+        self.answers_without_le = answers_without_le
+        self.deselected = 0
+        self.aids = (aid,)
         self.powered = 0
 
     def power_on(self) -> None:
@@ -34,7 +36,10 @@ class Echo:
         self.powered -= 1
 
     def select(self) -> bytes:
-        return b"selected " + self.aid
+        return b"selected " + self.aids[0]
+
+    def deselect(self) -> None:
+        self.deselected += 1
 
     def process(self, cla: int, ins: int, p1: int, p2: int, data: bytes) -> Answer:
         if ins == MIRROR:
@@ -237,6 +242,30 @@ def test_an_answer_that_was_not_asked_for_waits_to_be_fetched() -> None:
     card = selected()
     assert send(card, CommandApdu(0, MIRROR, data=b"abc")) == ResponseApdu(b"", 0x6103)
     assert send(card, CommandApdu(0, 0xC0, ne=3)) == ResponseApdu(b"abc", StatusWord.SUCCESS)
+
+
+@given(size=st.integers(1, 1500))
+def test_an_application_may_answer_what_was_not_asked_for(size: int) -> None:
+    card = powered(Echo(answers_without_le=True))
+    send(card, CommandApdu(0, 0xA4, 4, 0, ECHO, 256))
+    p1, p2 = size >> 8, size & 0xFF
+    bare = send(card, CommandApdu(0, ZEROS, p1, p2))
+    assert bare == ResponseApdu(bytes(size), StatusWord.SUCCESS)
+    extended = send(card, CommandApdu(0, ZEROS, p1, p2, b"x"), extended=True)
+    assert extended == ResponseApdu(bytes(size), StatusWord.SUCCESS)
+    short = send(card, CommandApdu(0, ZEROS, p1, p2, b"x"))
+    assert short.data == bytes(min(size, 256))
+    if size > 256:
+        rest = send(card, CommandApdu(0, 0xC0))
+        assert rest == ResponseApdu(bytes(size - 256), StatusWord.SUCCESS)
+
+
+def test_an_application_is_told_when_another_one_is_selected() -> None:
+    first, second = Echo(), Echo(OTHER)
+    card = powered(first, second)
+    for aid in (ECHO, ECHO, bytes(5), OTHER):
+        send(card, CommandApdu(0, 0xA4, 4, 0, aid, 256))
+    assert (first.deselected, second.deselected) == (1, 0)
 
 
 def test_get_response_without_anything_to_fetch_is_refused() -> None:

@@ -123,24 +123,28 @@ def _check_depth(data: bytes, tag_byte: int, start: int, end: int, depth: int) -
         at = after
 
 
-def parse(data: bytes) -> tuple[Tlv, ...]:
+def parse(data: bytes, *, nested: bool = True) -> tuple[Tlv, ...]:
     """All data objects of ``data``, which must end with the last one; constructed ones are checked
     all the way down. `TlvInvalid` says what is wrong and where.
+
+    ``nested=False`` leaves the values alone, for formats that put plain bytes under tags which
+    say "constructed".
     """
     objects = []
     at, end = 0, len(data)
     while at < end:
         first = data[at]
         tag, value, after = _read_header(data, at, end)
-        _check_depth(data, first, value, after, 1)
+        if nested:
+            _check_depth(data, first, value, after, 1)
         objects.append(Tlv(tag, data[value:after]))
         at = after
     return tuple(objects)
 
 
-def parse_one(data: bytes) -> Tlv:
-    """The one data object that ``data`` is; `TlvInvalid` for none or several."""
-    objects = parse(data)
+def parse_one(data: bytes, *, nested: bool = True) -> Tlv:
+    """The one data object that ``data`` is; `TlvInvalid` for none or several. See `parse`."""
+    objects = parse(data, nested=nested)
     if len(objects) != 1:
         raise TlvInvalid(f"{len(objects)} data objects where one is due")
     return objects[0]
@@ -201,6 +205,6 @@ class Template:
             raise TlvInvalid(f"{self._what}: unexpected {names}")
 
 
-def read_template(data: bytes, what: str = "template") -> Template:
+def read_template(data: bytes, what: str = "template", *, nested: bool = True) -> Template:
     """`parse`, ready to be taken apart by tag; ``what`` names it in errors."""
-    return Template(parse(data), what)
+    return Template(parse(data, nested=nested), what)

@@ -12,11 +12,12 @@ from cryptography.x509.oid import NameOID
 from ushield.algorithms import KeyAlgorithm
 from ushield.cms import oids
 from ushield.cms.attestation import Attestation
+from ushield.shield.commands import KeyUsageCode
 from ushield.virtual.keys import encode_private_key, generate_private_key, load_private_key
-from ushield.virtual.nvram import Identity, StoredKey
+from ushield.virtual.nvram import Identity, PivKey, StoredKey
 from ushield.virtual.profile import VirtualProfile, load_profile
 
-__all__ = ["attest", "make_device_key"]
+__all__ = ["attest", "attest_piv", "make_device_key"]
 
 # A device certificate does not expire (RFC 5280, 4.1.2.5, for such a case), and it should be valid
 # by every clock a test may hand to the token.
@@ -57,16 +58,27 @@ def make_device_key(profile: VirtualProfile, serial: str) -> tuple[bytes, bytes]
 
 def attest(identity: Identity, key: StoredKey) -> bytes:
     """A certificate (DER) by the device key: this key was made on this token, for this usage."""
+    return _attest(identity, f"Key {key.reference}", key.public_key, key.usage)
+
+
+def attest_piv(identity: Identity, key: PivKey) -> bytes:
+    """The same for a key of the PIV application, which signs whatever the host says."""
+    name = f"PIV key {key.slot:02X}"
+    return _attest(identity, name, key.public_key, KeyUsageCode.AUTHENTICATION)
+
+
+def _attest(identity: Identity, name: str, public_key_der: bytes, usage: KeyUsageCode) -> bytes:
     profile = load_profile(identity.profile)
     device_key = load_private_key(identity.device_key)
     issuer = x509.load_der_x509_certificate(identity.device_certificate)
-    subject = _name(profile, identity.serial, f"Key {key.reference} of {identity.serial}")
-    public_key = load_der_public_key(key.public_key)
+    subject = _name(profile, identity.serial, f"{name} of {identity.serial}")
+    public_key = load_der_public_key(public_key_der)
+    identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)  # type: ignore[arg-type]
     attestation = Attestation(
         serial=identity.serial,
         model=profile.model,
         firmware=".".join(map(str, profile.firmware)),
-        usage=int(key.usage),
+        usage=int(usage),
         generated=True,
         virtual=True,
     )
@@ -75,7 +87,7 @@ def attest(identity: Identity, key: StoredKey) -> bytes:
         .public_key(public_key)  # type: ignore[arg-type]
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_SIGNS, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier(key.key_id), critical=False)
+        .add_extension(identifier, critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(device_key.public_key()),
             critical=False,

@@ -48,8 +48,12 @@ class Applet(Protocol):
     """An application on the card."""
 
     @property
-    def aid(self) -> bytes:
-        """What SELECT calls it by."""
+    def aids(self) -> Sequence[bytes]:
+        """What SELECT may call it by."""
+
+    @property
+    def answers_without_le(self) -> bool:
+        """Whether data comes also where a command has no Le field and so asks for none."""
 
     @property
     def slow_instructions(self) -> frozenset[int]:
@@ -64,6 +68,9 @@ class Applet(Protocol):
     def select(self) -> bytes:
         """It was selected: its file control information."""
 
+    def deselect(self) -> None:
+        """Another application was selected."""
+
     def process(self, cla: int, ins: int, p1: int, p2: int, data: bytes) -> Answer:
         """One whole command, chains put together and chaining bit off. Raises nothing."""
 
@@ -75,7 +82,8 @@ class Card:
     """
 
     def __init__(self, applets: Sequence[Applet], *, atr: bytes = ATR) -> None:
-        self._applets = {applet.aid: applet for applet in applets}
+        self._applets = {aid: applet for applet in applets for aid in applet.aids}
+        self._all = tuple(applets)
         self._slow = frozenset[int]().union(*(applet.slow_instructions for applet in applets))
         self._atr = atr
         self._lock = RLock()
@@ -89,7 +97,7 @@ class Card:
         """Power the card, or reset it if it is powered; its ATR."""
         with self._lock:
             self.power_off()
-            for applet in self._applets.values():
+            for applet in self._all:
                 applet.power_on()
             self._powered = True
             return self._atr
@@ -102,7 +110,7 @@ class Card:
                 self._selected = None
                 self._rest = b""
                 self._break_chain()
-                for applet in self._applets.values():
+                for applet in self._all:
                     applet.power_off()
 
     def is_slow(self, command: bytes) -> bool:
@@ -119,9 +127,12 @@ class Card:
         with self._lock:
             answer, sw = self._accept(command, data, ne)
         if answer and len(answer) > ne:
-            self._rest = answer[ne:]
-            answer = answer[:ne]
-            sw = StatusWord.MORE_DATA | (len(self._rest) if len(self._rest) < 256 else 0)
+            if not ne and self._selected is not None and self._selected.answers_without_le:
+                ne = _ne_unsaid(command)
+            rest = self._rest = answer[ne:]
+            if rest:
+                answer = answer[:ne]
+                sw = StatusWord.MORE_DATA | (len(rest) if len(rest) < 256 else 0)
         tail = _SW.get(sw)
         return answer + (tail if tail is not None else sw.to_bytes(2, "big"))
 
@@ -176,6 +187,8 @@ class Card:
         applet = self._applets.get(data)
         if applet is None:
             return b"", StatusWord.FILE_NOT_FOUND
+        if self._selected is not None and self._selected is not applet:
+            self._selected.deselect()
         self._selected = applet
         return applet.select(), _SUCCESS
 
@@ -186,6 +199,11 @@ class Card:
     def _break_chain(self) -> None:
         self._chain_header = None
         self._chain.clear()
+
+
+def _ne_unsaid(command: bytes) -> int:
+    """How much may come where no Le field says it: as much as one in the other lengths' form."""
+    return 256 if len(command) > 4 and command[4] else 65536
 
 
 def _refuse_class(cla: int) -> int:

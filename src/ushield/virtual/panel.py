@@ -6,16 +6,19 @@ panel is touched: by a key, a command, a look at the screen, or a clock that was
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable
-from threading import Lock, RLock
+from threading import Condition, Lock, RLock
 
+from ushield.shield.commands import REQUEST_ID_SIZE
 from ushield.shield.events import PanelEvent, PanelKey
 from ushield.shield.requests import RequestStage
 from ushield.transaction.pages import Page, Screen
 from ushield.virtual.clock import Clock
 from ushield.virtual.confirmation import (
     Begin,
+    Cancel,
     ConfirmationMachine,
     ConfirmationState,
     Event,
@@ -48,6 +51,8 @@ class Panel:
         self._pages: tuple[Page, ...] = ()
         self._lit = True
         self._lock = RLock()
+        self._touched = Condition(self._lock)
+        self._waiting = False
         self._sink: Callable[[bytes], None] | None = None
         self._outbox: deque[Notice] = deque()
         self._delivering = Lock()
@@ -114,14 +119,49 @@ class Panel:
         """Why no request may begin now, if so."""
         return self._machine.refuse_begin(self.state)
 
-    def begin(self, request_id: bytes, pages: tuple[Page, ...]) -> Refusal | None:
+    def begin(
+        self, request_id: bytes, pages: tuple[Page, ...], *, needs_pin: bool = True
+    ) -> Refusal | None:
         """Put a request on the screen, unless that is refused."""
         with self._lock:
-            refusal = self._step(Begin(request_id, len(pages)))
+            refusal = self._step(Begin(request_id, len(pages), needs_pin))
             if refusal is None:
                 self._pages = pages
         self._deliver()
         return refusal
+
+    def ask(self, pages: tuple[Page, ...], timeout: float) -> bool:
+        """Show ``pages`` and wait up to ``timeout`` seconds for OK; whether it was pressed.
+
+        It spends no PIN. One thread at a time may wait; the keys, the clock and the loss of power
+        come from others.
+        """
+        request_id = os.urandom(REQUEST_ID_SIZE)
+        if self.begin(request_id, pages, needs_pin=False) is not None:
+            return False
+        try:
+            self._wait_for_key(request_id, self._clock.monotonic() + timeout)
+            return isinstance(self.take(request_id), Request)
+        finally:
+            self.apply(Cancel(request_id))
+
+    def _wait_for_key(self, request_id: bytes, deadline: float) -> None:
+        with self._touched:
+            self._waiting = True
+            try:
+                while True:
+                    request = self._state.live_request
+                    left = deadline - self._clock.monotonic()
+                    if (
+                        request is None
+                        or request.request_id != request_id
+                        or request.stage is not RequestStage.SHOWING
+                        or left <= 0
+                    ):
+                        return
+                    self._touched.wait(left)
+            finally:
+                self._waiting = False
 
     def take(self, request_id: bytes) -> Request | Refusal:
         """Spend a confirmed request: the request that was confirmed, or why there is none."""
@@ -152,6 +192,8 @@ class Panel:
         self._state = step.state
         if step.notices and self._lit:
             self._outbox.extend(step.notices)
+        if self._waiting:
+            self._touched.notify_all()
         return step.refusal
 
     def _deliver(self) -> None:

@@ -110,6 +110,10 @@ class PinStore:
         self._rules.check_format(secret, reference)
         self._prove(reference, secret, lambda: self._memory.restore_tries(reference))
 
+    def miss(self, reference: PinReference) -> None:
+        """Spend a try on what cannot be a secret; it always raises."""
+        self._prove(reference, b"", lambda: self._memory.restore_tries(reference))
+
     def change(self, reference: PinReference, old: bytes, new: bytes) -> None:
         """Replace a secret by a new one, by proof of the old one."""
         self._rules.check_new(new, reference)

@@ -10,7 +10,7 @@ from types import TracebackType
 from ushield.iso7816.status import StatusWord
 from ushield.transaction.pages import Screen
 from ushield.transaction.repertoire import Repertoire
-from ushield.virtual.applets import Firmware, ShieldApplet
+from ushield.virtual.applets import Firmware, PivApplet, ShieldApplet
 from ushield.virtual.card import ATR, Card
 from ushield.virtual.clock import Clock, ManualClock, SystemClock
 from ushield.virtual.confirmation import ConfirmationMachine
@@ -21,6 +21,7 @@ from ushield.virtual.panel import Panel
 from ushield.virtual.pins import PinStore
 from ushield.virtual.profile import VirtualProfile
 from ushield.virtual.usb import VirtualBackend, VirtualUsbDevice
+from ushield.virtual.usb.slot import Card as SlotCard
 
 __all__ = ["VirtualToken", "live_token"]
 
@@ -132,12 +133,19 @@ class VirtualToken:
         return self._socket.card
 
     @property
+    def contacts(self) -> SlotCard:
+        """The card as a reader of another kind holds it, in which a power cut shows as well."""
+        return self._socket
+
+    @property
     def plugged(self) -> bool:
         """Whether the cable is in and the power there."""
         return self.device.attached
 
     def unplug(self) -> None:
         """Pull the token out, whatever it is doing. Harmless to repeat."""
+        # First, so that a command which waits for a key ends, and gives the card free.
+        self.panel.switch(on=False)
         self.device.detach()
 
     def plug(self) -> None:
@@ -182,7 +190,7 @@ class VirtualToken:
             screen=self._screen,
             clock=self.clock,
         )
-        self._socket.card = Card([ShieldApplet(firmware)])
+        self._socket.card = Card([ShieldApplet(firmware), PivApplet(firmware)])
 
     def _cut_power(self) -> None:
         self._cut = True

@@ -93,9 +93,12 @@ class Firmware:
             raise refused(StatusWord.SECURITY_STATUS_NOT_SATISFIED)
 
     def require_own_pin(self) -> None:
-        """Refuse while the PIN is still the one the token came with."""
-        if (
-            self.profile.pin_rules.must_change_default
-            and self.nvram.reference(PinReference.USER).must_change
-        ):
+        """Refuse while `has_foreign_pin`."""
+        if self.has_foreign_pin():
             raise refused(ShieldStatus.PIN_MUST_CHANGE)
+
+    def has_foreign_pin(self) -> bool:
+        """Whether the PIN, or the PUK that could set it, must be changed first: others know it."""
+        return self.profile.pin_rules.must_change_default and any(
+            self.nvram.reference(reference).must_change for reference in PinReference
+        )

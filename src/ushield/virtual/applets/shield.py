@@ -35,7 +35,8 @@ _ANY = -1
 class ShieldApplet:
     """The applet of one token, on its ``firmware``. One thread at a time."""
 
-    aid = AID
+    aids = (AID,)
+    answers_without_le = False
     slow_instructions = frozenset({int(Instruction.GENERATE_KEY_PAIR)})
 
     def __init__(self, firmware: Firmware) -> None:
@@ -106,6 +107,9 @@ class ShieldApplet:
             max_certificate=profile.max_certificate,
             timeout=profile.timeout,
         ).encode()
+
+    def deselect(self) -> None:
+        """Nothing: a request stays on the screen, whoever the host speaks to."""
 
     def process(self, cla: int, ins: int, p1: int, p2: int, data: bytes) -> tuple[bytes, int]:
         """One command: response data and status word. Raises nothing but `PowerCut`."""

@@ -40,10 +40,14 @@ class UsePin:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A request of ``pages`` pages asks for the screen."""
+    """A request of ``pages`` pages asks for the screen.
+
+    One that is no signature by a display key ``needs_pin`` not: it spends no verification either.
+    """
 
     request_id: bytes
     pages: int
+    needs_pin: bool = True
 
 
 @dataclass(frozen=True, slots=True)

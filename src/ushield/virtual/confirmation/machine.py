@@ -76,9 +76,9 @@ class ConfirmationMachine:
         step = self._handlers[type(event)](ended, event, now)
         return Step(step.state, (notice, *step.notices), step.refusal)
 
-    def refuse_begin(self, state: ConfirmationState) -> Refusal | None:
+    def refuse_begin(self, state: ConfirmationState, *, needs_pin: bool = True) -> Refusal | None:
         """Why no request may begin now, if so; the state must be up to date (`Tick`)."""
-        if not self.pin_ready(state):
+        if needs_pin and not self.pin_ready(state):
             return Refusal.PIN_NEEDED
         if not self.screen_free(state):
             return Refusal.BUSY
@@ -135,7 +135,7 @@ class ConfirmationMachine:
     # What events do.
 
     def _begin(self, state: ConfirmationState, event: Begin, now: float) -> Step:
-        refusal = self.refuse_begin(state)
+        refusal = self.refuse_begin(state, needs_pin=event.needs_pin)
         if refusal is not None:
             return Step(state, (), refusal)
         request = Request(
@@ -145,9 +145,8 @@ class ConfirmationMachine:
             deadline=now + self.timeout,
             last_page_shown=event.pages == 1,
         )
-        begun = ConfirmationState(
-            state.pin_verified, self.after_use(state), state.keys_down, request
-        )
+        pin_unused = self.after_use(state) if event.needs_pin else state.pin_unused
+        begun = ConfirmationState(state.pin_verified, pin_unused, state.keys_down, request)
         return Step(begun, (_notice(PanelEventKind.PAGE_SHOWN, request, 1),))
 
     def _key_down(self, state: ConfirmationState, event: KeyDown, now: float) -> Step:

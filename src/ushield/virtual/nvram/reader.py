@@ -18,20 +18,25 @@ from ushield.errors import (
     UShieldError,
 )
 from ushield.pin import PinReference
+from ushield.piv.commands import ManagementAlgorithm, PinPolicy, TouchPolicy
 from ushield.shield.application import Counters
 from ushield.shield.commands import KeyUsageCode
 from ushield.shield.requests import Voucher
 from ushield.virtual.nvram.records import (
     CertificateRecord,
     Identity,
+    ManagementKey,
+    PivKey,
     SecretHash,
     StoredKey,
     StoredReference,
 )
-from ushield.virtual.nvram.schema import APPLICATION_ID, SCHEMA, VERSION
+from ushield.virtual.nvram.schema import APPLICATION_ID, SCHEMAS
 from ushield.virtual.profile import VirtualProfile, load_profile
 
 __all__ = ["NvramConnection", "NvramReader", "StorageFailed", "connect_sqlite", "reported"]
+
+_FIRST_WITH_PIV = 2
 
 
 class StorageFailed(UShieldError):
@@ -111,13 +116,14 @@ class NvramReader:
         self.path = path
 
     def check(self) -> None:
-        """`TokenFileInvalid` unless this is an undamaged token file of this version."""
+        """`TokenFileInvalid` unless this is an undamaged token file of a version known here."""
         if self._pragma("application_id") != APPLICATION_ID:
             raise damaged(self.path, "another program's database")
         version = self._pragma("user_version")
-        if version != VERSION:
+        if version not in SCHEMAS:
             raise TokenFileInvalid(
-                f"{self.path} has format {version}; this version of ushield reads {VERSION}",
+                f"{self.path} has format {version}; this version of ushield reads"
+                f" {min(SCHEMAS)} to {max(SCHEMAS)}",
                 path=self.path,
                 remedy="Open it with the version of ushield that made it.",
             )
@@ -125,10 +131,12 @@ class NvramReader:
         if verdict != "ok":
             raise damaged(self.path, verdict)
         tables = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid"
-        if tuple(sql for (sql,) in self._rows(tables)) != SCHEMA:
+        if tuple(sql for (sql,) in self._rows(tables)) != SCHEMAS[version]:
             raise damaged(self.path, "unknown tables")
         with reported(self.path):
             _ = self.identity, self.keys(), self.counters(), *map(self.reference, PinReference)
+            if version >= _FIRST_WITH_PIV:
+                _ = self.piv_keys(), self.management_key()
         _ = self.profile
 
     @cached_property
@@ -221,6 +229,45 @@ class NvramReader:
         ):
             return Voucher(*row)
         raise ObjectNotFound(f"the token keeps no voucher {index}")
+
+    def piv_keys(self) -> tuple[PivKey, ...]:
+        """The PIV application's key pairs, by slot."""
+        return tuple(
+            PivKey(
+                slot,
+                KeyAlgorithm(algorithm),
+                PinPolicy(pin_policy),
+                TouchPolicy(touch_policy),
+                bool(generated),
+                *rest,
+            )
+            for slot, algorithm, pin_policy, touch_policy, generated, *rest in self._rows(
+                "SELECT slot, algorithm, pin_policy, touch_policy, generated, public_key,"
+                " private_key FROM piv_key ORDER BY slot"
+            )
+        )
+
+    def piv_key(self, slot: int) -> PivKey:
+        """One of them; `ObjectNotFound`."""
+        for key in self.piv_keys():
+            if key.slot == slot:
+                return key
+        raise ObjectNotFound(f"no PIV key in slot {slot:02X}")
+
+    def piv_objects(self) -> tuple[int, ...]:
+        """The tags of the PIV application's data objects."""
+        return tuple(tag for (tag,) in self._rows("SELECT tag FROM piv_object ORDER BY tag"))
+
+    def piv_object(self, tag: int) -> bytes:
+        """The value of one of them; `ObjectNotFound`."""
+        for (value,) in self._rows("SELECT value FROM piv_object WHERE tag = ?", (tag,)):
+            return bytes(value)
+        raise ObjectNotFound(f"no PIV object {tag:X}")
+
+    def management_key(self) -> ManagementKey:
+        """The PIV application's management key."""
+        algorithm, key, touch = self._row("SELECT algorithm, key, touch FROM piv_management")
+        return ManagementKey(ManagementAlgorithm(algorithm), key, bool(touch))
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         # Reading to the end, always: an unfinished SELECT would stand in a checkpoint's way.

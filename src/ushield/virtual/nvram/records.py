@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 
 from ushield.algorithms import KeyAlgorithm
 from ushield.pin import PinReference, PinState
+from ushield.piv.commands import ManagementAlgorithm, PinPolicy, TouchPolicy
 from ushield.shield.commands import KeyUsageCode
 from ushield.shield.objects import CertificateEntry, KeyEntry
 
 __all__ = [
     "CertificateRecord",
     "Identity",
+    "ManagementKey",
     "Personalisation",
+    "PivKey",
     "SecretHash",
     "StoredKey",
     "StoredReference",
@@ -106,6 +109,28 @@ class CertificateRecord:
             len(self.der),
             hashlib.sha256(self.der).digest(),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PivKey:
+    """A key pair of the PIV application, in DER like `StoredKey`'s; ``slot`` is its reference."""
+
+    slot: int
+    algorithm: KeyAlgorithm
+    pin_policy: PinPolicy
+    touch_policy: TouchPolicy
+    generated: bool
+    public_key: bytes
+    private_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ManagementKey:
+    """What opens the PIV application to whoever sets it up; ``touch``: and a press of OK."""
+
+    algorithm: ManagementAlgorithm
+    key: bytes = field(repr=False)
+    touch: bool = False
 
 
 @dataclass(frozen=True, slots=True)

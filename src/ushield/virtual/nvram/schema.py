@@ -6,15 +6,27 @@ import sqlite3
 from contextlib import closing
 
 from ushield.pin import PinReference
-from ushield.virtual.nvram.records import Personalisation, StoredReference
+from ushield.piv.commands import DEFAULT_MANAGEMENT_KEY, ManagementAlgorithm
+from ushield.virtual.nvram.records import ManagementKey, Personalisation, StoredReference
 
-__all__ = ["APPLICATION_ID", "PAGE_SIZE", "SCHEMA", "VERSION", "blank_image"]
+__all__ = [
+    "APPLICATION_ID",
+    "FIRST_MANAGEMENT_KEY",
+    "PAGE_SIZE",
+    "SCHEMAS",
+    "UPGRADES",
+    "VERSION",
+    "blank_image",
+]
 
 APPLICATION_ID = 0x55534844
-VERSION = 1
+VERSION = 2
 PAGE_SIZE = 4096
 
-SCHEMA = (
+FIRST_MANAGEMENT_KEY = ManagementKey(ManagementAlgorithm.TRIPLE_DES, DEFAULT_MANAGEMENT_KEY)
+"""The PIV application's management key until somebody sets another."""
+
+_SHIELD_TABLES = (
     """CREATE TABLE identity (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     serial TEXT NOT NULL,
@@ -63,6 +75,39 @@ SCHEMA = (
     message BLOB NOT NULL
 ) STRICT""",
 )
+_PIV_TABLES = (
+    """CREATE TABLE piv_key (
+    slot INTEGER PRIMARY KEY CHECK (slot BETWEEN 1 AND 255),
+    algorithm TEXT NOT NULL,
+    pin_policy INTEGER NOT NULL,
+    touch_policy INTEGER NOT NULL,
+    generated INTEGER NOT NULL CHECK (generated IN (0, 1)),
+    public_key BLOB NOT NULL,
+    private_key BLOB NOT NULL
+) STRICT""",
+    """CREATE TABLE piv_object (
+    tag INTEGER PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT""",
+    """CREATE TABLE piv_management (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    algorithm INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    touch INTEGER NOT NULL CHECK (touch IN (0, 1))
+) STRICT""",
+)
+_PIV_ROWS = (
+    (
+        "INSERT INTO piv_management VALUES (1, ?, ?, 0)",
+        (int(FIRST_MANAGEMENT_KEY.algorithm), FIRST_MANAGEMENT_KEY.key),
+    ),
+)
+
+SCHEMAS = {1: _SHIELD_TABLES, 2: _SHIELD_TABLES + _PIV_TABLES}
+"""The tables of each version of the file's format, in the order they were made in."""
+
+UPGRADES = {1: (*((table, ()) for table in _PIV_TABLES), *_PIV_ROWS)}
+"""What makes each version but the last one into the next, all in one transaction."""
 
 
 def blank_image(personalisation: Personalisation) -> bytes:
@@ -72,8 +117,10 @@ def blank_image(personalisation: Personalisation) -> bytes:
         memory.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         memory.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         memory.execute(f"PRAGMA user_version = {VERSION}")
-        for statement in SCHEMA:
-            memory.execute(statement)
+        for table in SCHEMAS[VERSION]:
+            memory.execute(table)
+        for row in _PIV_ROWS:
+            memory.execute(*row)
         memory.execute(
             "INSERT INTO identity VALUES (1, ?, ?, ?, ?, ?, ?)",
             (

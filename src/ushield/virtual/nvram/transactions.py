@@ -20,6 +20,7 @@ from ushield.virtual.nvram.reader import (
     damaged,
     reported,
 )
+from ushield.virtual.nvram.schema import UPGRADES, VERSION
 
 __all__ = ["NvramFile", "Statement"]
 
@@ -57,7 +58,7 @@ class NvramFile(NvramReader):
         connect: Callable[[str], NvramConnection] = connect_sqlite,
         faults: NvramFaults | None = None,
     ) -> Self:
-        """Open a token file for this process alone.
+        """Open a token file for this process alone, and bring an older format up to date.
 
         ``connect`` opens the database; ``faults`` may cut the power at any write. Raises
         `TokenNotFound`, `TokenBusy`, `TokenFileInvalid`, `StorageFull`.
@@ -89,6 +90,13 @@ class NvramFile(NvramReader):
         self.check()
         self._checkpoint()
         self._take_log_room()
+        self._upgrade()
+
+    def _upgrade(self) -> None:
+        version = self._pragma("user_version")
+        while version < VERSION:
+            version += 1
+            self._write(*UPGRADES[version - 1], (f"PRAGMA user_version = {version}", ()))
 
     def close(self) -> None:
         """Close the file and let others open it; harmless to repeat."""
@@ -128,6 +136,11 @@ class NvramFile(NvramReader):
             self._roll_back()
             raise
         self._commits += 1
+
+    def _write_much(self, *statements: Statement) -> None:
+        """`_write` what may take more of the log than was kept: the next write begins it anew."""
+        self._write(*statements)
+        self._commits = _COMMITS_PER_CHECKPOINT
 
     def _check_place(self) -> None:
         """Refuse to write where it would be lost, or another process's writes with it."""

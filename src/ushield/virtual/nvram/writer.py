@@ -8,13 +8,21 @@ from itertools import chain
 from ushield.errors import TokenFull
 from ushield.pin import PinReference
 from ushield.virtual.nvram.file import place
-from ushield.virtual.nvram.records import Personalisation, SecretHash, StoredKey
-from ushield.virtual.nvram.schema import blank_image
+from ushield.virtual.nvram.records import (
+    ManagementKey,
+    Personalisation,
+    PivKey,
+    SecretHash,
+    StoredKey,
+    StoredReference,
+)
+from ushield.virtual.nvram.schema import FIRST_MANAGEMENT_KEY, blank_image
 from ushield.virtual.nvram.transactions import NvramFile, Statement
 
 __all__ = ["Nvram"]
 
 _REFERENCES = range(1, 256)
+_MOST_PIV_OBJECTS = 64
 _RESTORE = "UPDATE secret SET tries_left = max_tries WHERE reference = ?"
 _REPLACE = (
     "UPDATE secret SET salt = ?, hash = ?, must_change = 0, tries_left = max_tries"
@@ -167,9 +175,100 @@ class Nvram(NvramFile):
         )
         return counter
 
+    def limit_tries(self, user: int, puk: int) -> None:
+        """Set how many tries there are at most: all of them for the PIN, which its owner has just
+        proven, and for the PUK as many as there were, or fewer.
+        """
+        self._write(
+            (
+                "UPDATE secret SET max_tries = ?1, tries_left = ?1 WHERE reference = ?2",
+                (user, PinReference.USER.value),
+            ),
+            (
+                "UPDATE secret SET max_tries = ?1, tries_left = min(tries_left, ?1)"
+                " WHERE reference = ?2",
+                (puk, PinReference.PUK.value),
+            ),
+        )
+
+    def put_piv_key(self, key: PivKey) -> None:
+        """Store a PIV key pair in place of what its slot holds."""
+        self._write(
+            (
+                "INSERT OR REPLACE INTO piv_key VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key.slot,
+                    key.algorithm.value,
+                    int(key.pin_policy),
+                    int(key.touch_policy),
+                    int(key.generated),
+                    key.public_key,
+                    key.private_key,
+                ),
+            )
+        )
+
+    def delete_piv_key(self, slot: int) -> None:
+        """Delete one; `ObjectNotFound`."""
+        self.piv_key(slot)
+        self._write(("DELETE FROM piv_key WHERE slot = ?", (slot,)))
+
+    def move_piv_key(self, source: int, target: int) -> None:
+        """Give one another slot, which must be free; `ObjectNotFound`."""
+        self.piv_key(source)
+        self._write(("UPDATE piv_key SET slot = ? WHERE slot = ?", (target, source)))
+
+    def put_piv_object(self, tag: int, value: bytes) -> None:
+        """Store a PIV data object in place of the one with this tag; `TokenFull`."""
+        limit = self.profile.max_certificate
+        if len(value) > limit:
+            raise TokenFull(f"a PIV object has at most {limit} bytes here")
+        tags = self.piv_objects()
+        if tag not in tags and len(tags) >= _MOST_PIV_OBJECTS:
+            raise TokenFull(f"the token holds {_MOST_PIV_OBJECTS} PIV objects")
+        self._write(("INSERT OR REPLACE INTO piv_object VALUES (?, ?)", (tag, value)))
+
+    def delete_piv_object(self, tag: int) -> None:
+        """Delete one, if it is there."""
+        self._write(("DELETE FROM piv_object WHERE tag = ?", (tag,)))
+
+    def set_management_key(self, management: ManagementKey) -> None:
+        """Replace the PIV application's management key."""
+        self._write(_management(management))
+
+    def reset_piv(self, user: StoredReference, puk: StoredReference) -> None:
+        """Make the PIV application as new, with this PIN and this PUK."""
+        self._write_much(
+            ("DELETE FROM piv_key", ()),
+            ("DELETE FROM piv_object", ()),
+            _management(FIRST_MANAGEMENT_KEY),
+            *(
+                (
+                    "UPDATE secret SET salt = ?, hash = ?, tries_left = ?, max_tries = ?,"
+                    " must_change = ? WHERE reference = ?",
+                    (
+                        stored.secret.salt,
+                        stored.secret.hash,
+                        stored.tries_left,
+                        stored.max_tries,
+                        int(stored.must_change),
+                        reference.value,
+                    ),
+                )
+                for reference, stored in ((PinReference.USER, user), (PinReference.PUK, puk))
+            ),
+        )
+
     def count_power_up(self) -> None:
         """Count that the token was switched on."""
         self._write(("UPDATE counter SET power_ups = power_ups + 1", ()))
+
+
+def _management(management: ManagementKey) -> Statement:
+    return (
+        "UPDATE piv_management SET algorithm = ?, key = ?, touch = ?",
+        (int(management.algorithm), management.key, int(management.touch)),
+    )
 
 
 def _replacement(reference: PinReference, secret: SecretHash) -> Statement:
