@@ -1,0 +1,172 @@
+"""A PC/SC service of the test's own, with a virtual token in its reader."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ushield.shield.events import PanelKey
+from ushield.virtual.create import create_token
+from ushield.virtual.faces.vpcd import VpcdCard
+from ushield.virtual.token import VirtualToken
+
+READER = "Virtual PCD 00 00"
+PIN, PUK = "135790", "86420864"
+MANAGEMENT_KEY = "010203040506070801020304050607080102030405060708"
+INSTALL = (
+    "apt-get install pcscd vsmartcard-vpcd opensc yubico-piv-tool gnutls-bin openssl"
+    " libpcsclite-dev swig gcc && pip install 'ushield[clients]'"
+)
+_DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
+_SOCKET = Path("/run/pcscd/pcscd.comm")
+_PATIENCE = 20.0
+
+
+def _wait(what: str, holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + _PATIENCE
+    while not holds():
+        if time.monotonic() > end:
+            pytest.fail(f"no {what} within {_PATIENCE:.0f} seconds")
+        time.sleep(0.05)
+
+
+def _listens(address: str | tuple[str, int]) -> bool:
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family) as probe:
+        return probe.connect_ex(address) == 0
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+@pytest.fixture(scope="session")
+def pcscd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of vpcd in a pcscd that runs for this session alone."""
+    if not (shutil.which("pcscd") and _DRIVER.exists()):
+        pytest.skip(f"no pcscd with vpcd here; {INSTALL}")
+    if os.geteuid() != 0:
+        pytest.skip("pcscd makes its socket in /run, as root")
+    if _listens(str(_SOCKET)):
+        pytest.skip("another pcscd runs here; end it for these tests")
+    port = _free_port()
+    folder = tmp_path_factory.mktemp("pcscd")
+    (folder / "vpcd").write_text(
+        f'FRIENDLYNAME "Virtual PCD"\nDEVICENAME /dev/null:{port:#06X}\n'.replace("0X", "0x")
+        + f"LIBPATH {_DRIVER}\nCHANNELID {port:#06x}\n"
+    )
+    _SOCKET.parent.mkdir(exist_ok=True)
+    process = subprocess.Popen(
+        ["pcscd", "--foreground", "--config", folder],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        # Not by connecting: vpcd takes whoever comes for its card.
+        _wait("pcscd", lambda: _listens(str(_SOCKET)))
+        yield port
+    finally:
+        process.terminate()
+        process.wait(_PATIENCE)
+
+
+@dataclass
+class Card:
+    """The token in the reader, and the programs that meet it there."""
+
+    token: VirtualToken
+    folder: Path
+
+    def is_seen(self) -> bool:
+        """Whether pcscd knows of a card in the reader."""
+        return "Yes" in self.run("opensc-tool", "--list-readers")
+
+    def run(self, program: str, *arguments: str, status: int = 0, stdin: str | None = None) -> str:
+        """What a program prints; its exit status must be ``status``."""
+        path = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        if path is None:
+            pytest.skip(f"no {program} here; {INSTALL}")
+        done = subprocess.run(
+            [path, *arguments],
+            cwd=self.folder,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        output = done.stdout + done.stderr
+        assert done.returncode == status, f"{program} {arguments}: {done.returncode}\n{output}"
+        return output
+
+    def press(self, keys: Sequence[PanelKey]) -> threading.Thread:
+        """Press one key for each page that comes up, in order."""
+
+        def finger() -> None:
+            for key in keys:
+                end = time.monotonic() + _PATIENCE
+                while not self.token.panel.page and time.monotonic() < end:
+                    time.sleep(0.01)
+                self.token.panel.press(key)
+
+        thread = threading.Thread(target=finger)
+        thread.start()
+        return thread
+
+
+@pytest.fixture
+def card(pcscd: int, tmp_path: Path) -> Iterator[Card]:
+    """A fresh token in the reader, with `PIN` and `PUK`."""
+    create_token(tmp_path / "token", pin=PIN, puk=PUK)
+    with (
+        VirtualToken.open(tmp_path / "token") as token,
+        VpcdCard.connect(token, port=pcscd),
+    ):
+        card = Card(token, tmp_path)
+        _wait("card in the reader", card.is_seen)
+        yield card
+    # pcscd looks now and then: the next card is not to pass for this one.
+    _wait("empty reader", lambda: not card.is_seen())
+
+
+@pytest.fixture
+def version(record_property: Callable[[str, object], None]) -> Callable[[str, str], None]:
+    """Names the other side in the test's report, by ``name`` and what tells its version."""
+
+    def tell(name: str, found: str) -> None:
+        record_property(name, found)
+        print(f"with {name} {found}")
+
+    return tell
+
+
+def debian_version(package: str) -> str:
+    """The version of an installed package."""
+    done = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Version}", package],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def python_version(package: str) -> str:
+    """The version of an installed distribution; skips where it is missing."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip(f"no {package} here; {INSTALL}")
