@@ -129,3 +129,37 @@ def test_a_terminal_shows_the_panel_and_gets_its_settings_back(enrolled: Enrolle
 def test_the_default_is_this_machine_only() -> None:
     result = run("virtual", "serve", "--help")
     assert "127.0.0.1:3240" in result.stdout
+
+
+def test_it_comes_as_a_card_to_a_reader_that_listens(enrolled: Enrolled) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reader:
+        port = reader.getsockname()[1]
+        served = Served(enrolled, "--vpcd", f"127.0.0.1:{port}")
+        try:
+            assert served.facts["vpcd"] == {"host": "127.0.0.1", "port": port}
+            card, _ = reader.accept()
+            with card:
+                card.sendall(b"\x00\x01\x04")
+                assert card.recv(64)[2] == 0x3B, "an ATR"
+                view = told(run("--json", "virtual", "screen", str(enrolled.path)))
+                assert view["path"] == str(enrolled.path)
+            _, error = served.process.communicate(timeout=20)
+        finally:
+            served.process.kill()
+            served.process.communicate()
+    assert served.process.returncode == 13
+    assert "is gone" in error
+
+
+def test_where_no_reader_listens_it_says_what_to_start(enrolled: Enrolled) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reader:
+        port = reader.getsockname()[1]
+    answer = run("virtual", "serve", str(enrolled.path), "--vpcd", f"127.0.0.1:{port}")
+    assert answer.exit_code == 50
+    assert "pcscd" in answer.stderr
+
+
+def test_it_is_a_device_or_a_card_but_not_both(enrolled: Enrolled) -> None:
+    both = ("--vpcd", "127.0.0.1:1", "--usbip", "127.0.0.1:0")
+    answer = run("virtual", "serve", str(enrolled.path), *both)
+    assert "exclude each other" in answer.stderr

@@ -43,7 +43,9 @@ def test_pkcs11_tool_lists_keys_and_certificates(enrolled: Card, version: Tell) 
     assert "always authenticate" in objects
 
 
-def test_pkcs11_tool_tells_of_a_wrong_pin_and_of_the_last_try(enrolled: Card, version: Tell) -> None:
+def test_pkcs11_tool_tells_of_a_wrong_pin_and_of_the_last_try(
+    enrolled: Card, version: Tell
+) -> None:
     version("opensc", debian_version("opensc"))
     for _ in range(5):
         output = enrolled.run("pkcs11-tool", "-O", "--login", "--pin", "908172", status=1)

@@ -6,7 +6,7 @@ import ipaddress
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from types import FrameType
@@ -26,13 +26,19 @@ if TYPE_CHECKING:
 __all__ = ["press", "screen", "serve"]
 
 _USBIP: Final = "127.0.0.1:3240"
+_DEFAULT_USBIP: Final = ("127.0.0.1", 3240)
+_VPCD: Final = "127.0.0.1:35963"
 _LOOK_SECONDS: Final = 0.1
 _KEYS: Final = "Enter: OK   Esc: C   Up, Down: page   Ctrl-C: end"
 _MAX_PORT: Final = 65_535
 
 
-def _address(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, int]:
+def _address(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, int] | None:
     """Host and port; an IPv6 address stands in brackets."""
+    if value is None:
+        return None
     host, colon, port = value.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not (colon and host and port.isascii() and port.isdigit() and int(port) <= _MAX_PORT):
@@ -46,25 +52,65 @@ def _address(context: click.Context, parameter: click.Parameter, value: str) -> 
     "--usbip",
     metavar="HOST:PORT",
     callback=_address,
-    default=_USBIP,
-    show_default=True,
-    help="Where a Linux kernel fetches its USB device; port 0 is any free one.",
+    help=f"Where a Linux kernel fetches its USB device ({_USBIP}; port 0: any free one).",
+)
+@click.option(
+    "--vpcd",
+    metavar="HOST:PORT",
+    callback=_address,
+    help=f"Put it as a card into vpcd's reader instead, which pcscd runs: {_VPCD}, as a rule.",
 )
 @pass_invocation
-def serve(invocation: Invocation, *, path: str, usbip: tuple[str, int]) -> None:
-    """Plug a virtual token into any Linux machine, over USB/IP.
+def serve(
+    invocation: Invocation,
+    *,
+    path: str,
+    usbip: tuple[str, int] | None,
+    vpcd: tuple[str, int] | None,
+) -> None:
+    """Plug a virtual token into any Linux machine, over USB/IP, or into a PC/SC reader.
 
     Its panel is shown in the terminal, and to `virtual press` and `virtual screen`. Ctrl-C ends it.
-    Whoever reaches HOST:PORT can use the token: there are no passwords in USB/IP.
+    Whoever reaches HOST:PORT can use the token: neither USB/IP nor vpcd has passwords.
 
     Example: ushield virtual serve alice.token
     """
+    if vpcd is not None:
+        if usbip is not None:
+            raise click.UsageError("--usbip and --vpcd exclude each other: it is one token")
+        _serve_card(invocation, path, *vpcd)
+    else:
+        _serve_device(invocation, path, *(usbip or _DEFAULT_USBIP))
+
+
+def _serve_card(invocation: Invocation, path: str, host: str, port: int) -> None:
+    from ushield.virtual.faces.panel_socket import PanelServer
+    from ushield.virtual.faces.vpcd import VpcdCard
+    from ushield.virtual.token import VirtualToken
+
+    with _told_to_stop() as stop, ExitStack() as open_things:
+        token = open_things.enter_context(VirtualToken.open(path))
+        card = open_things.enter_context(VpcdCard.connect(token, host=host, port=port))
+        panel = open_things.enter_context(PanelServer.listen(token))
+        invocation.output.result(
+            {
+                "path": path,
+                "serial": token.serial,
+                "vpcd": {"host": host, "port": port},
+                "panel": str(panel.path),
+            },
+            f"The virtual token {token.serial} is in the PC/SC reader at {host}:{port}.",
+        )
+        sys.stdout.flush()
+        _watch(token, stop, lambda: card.wait(0))
+
+
+def _serve_device(invocation: Invocation, path: str, host: str, port: int) -> None:
     from ushield.virtual.faces.panel_socket import PanelServer
     from ushield.virtual.faces.usbip import UsbIpServer
     from ushield.virtual.faces.usbip_wire import BUS_ID
     from ushield.virtual.token import VirtualToken
 
-    host, port = usbip
     with _told_to_stop() as stop, ExitStack() as open_things:
         token = open_things.enter_context(VirtualToken.open(path))
         server = open_things.enter_context(UsbIpServer.listen(token.device, host=host, port=port))
@@ -84,19 +130,24 @@ def serve(invocation: Invocation, *, path: str, usbip: tuple[str, int]) -> None:
             f"  usbip --tcp-port {port} attach -r {host} -b {BUS_ID}",
         )
         sys.stdout.flush()
-        _watch(token, stop)
+        _watch(token, stop, lambda: None)
 
 
-def _watch(token: VirtualToken, stop: threading.Event) -> None:
-    """Until told to stop, let time pass for the panel, and show it where there is a terminal."""
+def _watch(token: VirtualToken, stop: threading.Event, check: Callable[[], None]) -> None:
+    """Until told to stop, let time pass for the panel, and show it where there is a terminal.
+
+    ``check`` raises when there is nobody left to serve.
+    """
     if not has_terminal():
         while not stop.wait(_LOOK_SECONDS):
+            check()
             token.panel.tick()
         return
     drawing = Drawing(token.profile.screen.columns)
     with keyboard(token.panel), _told_to_stop(stop):
         drawing.show(token.panel.screen, _KEYS)
         while not stop.wait(_LOOK_SECONDS):
+            check()
             drawing.show(token.panel.screen, _KEYS)
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
-from ushield.errors import TransportError
+from ushield.errors import InputInvalid, TokenRemoved
 from ushield.virtual.card import ATR
 from ushield.virtual.token import VirtualToken
 from ushield.virtual.usb.slot import Card
@@ -31,8 +31,8 @@ _JOIN_TIMEOUT: Final = 5.0
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 
 
-class VpcdUnavailable(TransportError):
-    """Nothing listens at ``address``, or it has ended."""
+class VpcdUnavailable(InputInvalid):
+    """No reader listens at ``address``."""
 
     code = "vpcd-unavailable"
     default_remedy = "Start pcscd with vsmartcard's vpcd (Debian: vsmartcard-vpcd), then try again."
@@ -76,11 +76,11 @@ class VpcdCard:
         return card
 
     def wait(self, timeout: float | None = None) -> None:
-        """Return after ``timeout`` seconds; `VpcdUnavailable` at once when the reader is gone."""
+        """Return after ``timeout`` seconds; `TokenRemoved` at once when the reader is gone."""
         if self._ended.wait(timeout) and not self._closing:
-            raise VpcdUnavailable(
-                f"the vpcd at {self._address} is gone, or another card took its place",
-                address=self._address,
+            raise TokenRemoved(
+                f"the vpcd at {self._address} is gone, or the token was pulled out of it",
+                remedy="Start pcscd, plug the token in, and serve it again.",
             )
 
     def close(self) -> None:
