@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from ushield.iso7816.tlv import encode
 from ushield.piv.commands import DEFAULT_MANAGEMENT_KEY, Instruction
 from ushield.shield.events import PanelKey
 from ushield.virtual.profile import profile_names
+from ushield.virtual.scheme import SCHEME
 
 NEVER, ALWAYS, CACHED = (
     encode(0xAA, b"\x01") + encode(0xAB, bytes((policy,))) for policy in (1, 2, 3)
@@ -203,3 +205,23 @@ def test_what_may_wait_for_a_press_is_slow(host: PivHost) -> None:
     card = host.token.card
     assert card.is_slow(CommandApdu(0, Instruction.GENERAL_AUTHENTICATE, P256, 0x9A).encode())
     assert not card.is_slow(CommandApdu(0, Instruction.VERIFY, 0, 0x80).encode())
+
+
+def test_over_usb_the_host_waits_behind_time_extensions(tmp_path: Path) -> None:
+    with PivHost.create(tmp_path) as host:
+        host.key(0x9A, P256, ALWAYS)
+        command = bytes.fromhex("0087119A267C2482008120") + bytes(32) + b"\x00"
+        with closing(SCHEME.open(host.token.path)) as connection:
+            host.select()
+
+            def press_late() -> None:
+                while not host.panel.page:
+                    time.sleep(0.002)
+                time.sleep(1.2)
+                host.panel.press(PanelKey.OK)
+
+            thread = threading.Thread(target=press_late)
+            thread.start()
+            answer = connection.transmit(command)
+            thread.join()
+            assert answer.endswith(b"\x90\x00")
