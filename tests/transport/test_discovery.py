@@ -49,6 +49,16 @@ def test_readers_are_found_by_bus_and_port_path(tmp_path: Path) -> None:
     assert [reader.info.spec for reader in readers] == ["usb:3-1.4.1", "usb:3-1.4.2"]
 
 
+def test_what_libusb_lists_and_linux_has_no_more_is_not_found(tmp_path: Path) -> None:
+    bus = HubBus([device(), device()])
+    _, second = find_readers(bus, sysfs=tmp_path)
+    describe_in_sysfs(tmp_path, "usb3")
+    assert find_readers(bus, sysfs=tmp_path) == ()
+    describe_in_sysfs(tmp_path, "3-1.4.1", devnum=b"99\n")
+    describe_in_sysfs(tmp_path, "3-1.4.2", devnum=f"{second.address}\n".encode())
+    assert find_readers(bus, sysfs=tmp_path) == (second,)
+
+
 def test_finding_opens_nothing_and_takes_the_names_from_the_system(tmp_path: Path) -> None:
     describe_in_sysfs(
         tmp_path, "0-1", serial=b"S1\n", manufacturer="工银\n".encode(), product=b"U-Shield\n"

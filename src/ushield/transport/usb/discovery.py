@@ -91,12 +91,28 @@ def find_device_holder(device: usb.core.Device) -> Holder | None:
 def _reader(handle: object, backend: usb.backend.IBackend, sysfs: Path) -> UsbReader | None:
     try:
         device = usb.core.Device(handle, backend)
+        if _is_gone(device, sysfs):
+            return None
         if not device.bNumConfigurations or reader_interface(device[0]) is None:
             return None
     except (usb.core.USBError, IndexError):
         # Unplugged this moment, or with descriptors that nobody can read: no reader of ours.
         return None
     return UsbReader(describe(device, sysfs=sysfs), int(device.address), device)
+
+
+def _is_gone(device: usb.core.Device, sysfs: Path) -> bool:
+    """Whether Linux knows the bus, and has nothing of that address in that place any more.
+
+    libusb's list can go on naming what was pulled: seen with 1.0.30, which had read the kernel's
+    message of the removal and kept the device all the same.
+    """
+    devices = sysfs / "bus" / "usb" / "devices"
+    if not (devices / f"usb{device.bus}").exists():
+        return False
+    return _attribute(devices / f"{device.bus}-{_port_path(device)}" / "devnum") != str(
+        device.address
+    )
 
 
 def _order(device: usb.core.Device) -> tuple[int, tuple[int, ...]]:
