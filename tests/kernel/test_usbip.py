@@ -118,6 +118,26 @@ def test_a_token_in_use_names_who_uses_it(plug: Plug, enrolled: Enrolled) -> Non
     assert first.wait().code == 0
 
 
+@pytest.mark.parametrize("library", ["packaged", "system"])
+def test_either_libusb_brings_a_payment_to_the_token_and_back(
+    guest: Guest, plug: Plug, enrolled: Enrolled, library: str
+) -> None:
+    # Where udev seems to run, the system's own library is taken.
+    udev = {"system": "mkdir -p /run/udev && touch", "packaged": "rm -f"}[library]
+    assert guest.run("sh", "-c", f"{udev} /run/udev/control").code == 0
+    try:
+        paying = plug.start(*signing(enrolled, f"{library}.p7s"))
+        plug.request_shown()
+        loaded = guest.run("grep", "libusb-1.0", f"/proc/{paying.pid}/maps").out
+        assert ("libusb_package" in loaded) == (library == "packaged"), loaded
+        plug.confirm()
+        paid = paying.wait()
+        assert paid.code == 0, paid
+    finally:
+        guest.run("rm", "-f", "/run/udev/control")
+    accepted(enrolled.folder / f"{library}.p7s", enrolled.ca)
+
+
 def test_a_token_pulled_out_while_it_asks_is_told_and_works_again(
     plug: Plug, enrolled: Enrolled
 ) -> None:
