@@ -21,5 +21,7 @@ SECRET_INSTRUCTIONS = frozenset(
         0x5C,  # UNBLOCK of the reference token: carries the new PIN
         0xC2,  # ENVELOPE: any command may be inside
         0xC3,
+        0xFE,  # PIV's import of a private key
+        0xFF,  # PIV's SET MANAGEMENT KEY
     }
 )
