@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
-from ushield.cms import Receipt, assemble, signed_attributes
+from ushield.cms import BlindStatement, Receipt, assemble, signed_attributes
 from ushield.transaction import (
     Message,
     Screen,
@@ -185,7 +185,7 @@ class Signer:
             return self.key.sign(data, padding.PKCS1v15(), algorithm)
         return self.key.sign(data, ec.ECDSA(algorithm))
 
-    def sign(self, message: bytes, receipt: Receipt | None = None) -> bytes:
+    def sign(self, message: bytes, receipt: Receipt | BlindStatement | None = None) -> bytes:
         """A whole signature (DER) over ``message``."""
         attributes = signed_attributes(
             message, self.der, receipt or receipt_for(message), self.algorithm.hash

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Enrolled, run, told
-from tests.pki import Signer, authority, pem, receipt_for
+from tests.pki import NOW, Signer, authority, pem, receipt_for
 from tests.transaction.strategies import TRANSFER
 from ushield.bank.authority import DevelopmentAuthority
+from ushield.cms import BlindStatement
 from ushield.transaction import write_message
 
 
@@ -34,6 +35,25 @@ def test_a_signature_that_holds_is_told_to_programs(enrolled: Enrolled) -> None:
     assert facts["virtual"] is True
     assert facts["counter"] == 1
     assert len(facts["path"]) == 2
+
+
+def test_what_no_screen_showed_is_refused_unless_accepted_by_name(tmp_path: Path) -> None:
+    card = Signer.issued(issuer="Test Bank Blind CA")
+    signature, ca, blind_ca = (tmp_path / name for name in ("blind.p7s", "ca.pem", "blind.pem"))
+    statement = BlindStatement("1234", "PIV card", "piv")
+    signature.write_bytes(card.sign(write_message(TRANSFER), statement))
+    ca.write_bytes(pem(authority("Test Bank CA")))
+    blind_ca.write_bytes(pem(authority("Test Bank Blind CA")))
+    verify = ("verify", str(signature), "--at", NOW.isoformat(), "--ca", str(ca))
+    refused = run("--json", *verify)
+    assert refused.exit_code == 42
+    assert told(refused)["error"]["facts"] == {"reason": "blind-signature"}
+    accepted = run(*verify, "--accept-blind", str(blind_ca))
+    assert accepted.exit_code == 0, accepted.stderr
+    assert "NO SCREEN SHOWED IT" in accepted.stdout
+    assert "Shown on the token" not in accepted.stdout
+    facts = told(run("--json", *verify[:4], "--accept-blind", str(blind_ca)))
+    assert (facts["display"], facts["token"], "shown" in facts) == (False, "1234", False)
 
 
 def test_another_banks_ca_does_not_trust_it(enrolled: Enrolled, tmp_path: Path) -> None:

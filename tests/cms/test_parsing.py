@@ -24,6 +24,7 @@ from tests.pki import Signer, authority, der, receipt_for
 from tests.transaction.strategies import TRANSFER
 from ushield.cms import (
     MAX_SIGNED_DATA,
+    BlindStatement,
     SignedDataFault,
     SignedDataInvalid,
     oids,
@@ -222,6 +223,34 @@ def test_each_attribute_must_be_there_once_with_one_value(oid: str) -> None:
     assert _fault(_signed_with(GOOD_VALUES, twice)) is SignedDataFault.ATTRIBUTE_DUPLICATE
     two_values = {**GOOD_VALUES, oid: GOOD_VALUES[oid] * 2}
     assert _fault(_signed_with(two_values)) is SignedDataFault.ATTRIBUTE_DUPLICATE
+
+
+BLIND = BlindStatement("1234", "PIV card", "piv").encode()
+NOTHING_SHOWN = {oid: values for oid, values in GOOD_VALUES.items() if oid != oids.RECEIPT} | {
+    oids.BLIND_STATEMENT: [BLIND]
+}
+
+
+def test_the_word_that_nothing_was_shown_stands_in_place_of_the_receipt() -> None:
+    parsed = parse_signed_data(_signed_with(NOTHING_SHOWN))
+    assert parsed.display == BlindStatement("1234", "PIV card", "piv")
+
+
+def test_a_receipt_and_the_word_that_nothing_was_shown_are_too_much() -> None:
+    both = _signed_with(GOOD_VALUES, (oids.BLIND_STATEMENT, [BLIND]))
+    assert _fault(both) is SignedDataFault.ATTRIBUTE_DUPLICATE
+    twice = _signed_with(NOTHING_SHOWN, (oids.BLIND_STATEMENT, [BLIND]))
+    assert _fault(twice) is SignedDataFault.ATTRIBUTE_DUPLICATE
+
+
+@pytest.mark.parametrize("value", [b"\x30\x00", in_ber(BLIND), RECEIPT])
+def test_a_wrong_word_on_the_display_is_refused(value: bytes) -> None:
+    wrong = _signed_with({**NOTHING_SHOWN, oids.BLIND_STATEMENT: [value]})
+    assert _fault(wrong) is SignedDataFault.BLIND_STATEMENT_INVALID
+
+
+def test_the_word_that_nothing_was_shown_is_no_receipt() -> None:
+    assert _fault(_signed_with({**GOOD_VALUES, oids.RECEIPT: [BLIND]})) == "receipt-invalid"
 
 
 SIGNING_TIME = ("1.2.840.113549.1.9.5", [b"\x17\x0d260601000000Z"])

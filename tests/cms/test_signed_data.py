@@ -65,7 +65,7 @@ def test_the_host_and_the_bank_agree_on_every_part(algorithm: KeyAlgorithm) -> N
         parsed = parse_signed_data(signer.assemble(message, attributes, signature))
         assert parsed.message == message
         assert parsed.certificate == signer.der
-        assert parsed.receipt == receipt_for(message)
+        assert parsed.display == receipt_for(message)
         assert parsed.signed_attributes == attributes
         ours = signature if algorithm.is_rsa else lower_s(signature, algorithm.hash)
         assert parsed.signature == ours

@@ -80,7 +80,7 @@ def test_the_signature_that_was_asked_for_is_handed_out(algorithm: KeyAlgorithm)
     assert signature.certificate.der == signer.der
     parsed = parse_signed_data(signature.der)
     assert parsed.message == MESSAGE
-    assert parsed.receipt == RECEIPT
+    assert parsed.display == RECEIPT
 
 
 @pytest.mark.parametrize("algorithm", [KeyAlgorithm.RSA_2048, KeyAlgorithm.P256])

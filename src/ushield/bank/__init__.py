@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from ushield.bank.authority import DevelopmentAuthority
     from ushield.bank.rejection import RejectionReason, TransactionRejected
     from ushield.bank.trust import TrustStore
-    from ushield.bank.verification import VerifiedTransaction, verify_transaction
+    from ushield.bank.verification import (
+        BlindTransaction,
+        VerifiedTransaction,
+        verify_transaction,
+    )
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -21,11 +25,12 @@ else:
             "authority": ("DevelopmentAuthority",),
             "rejection": ("RejectionReason", "TransactionRejected"),
             "trust": ("TrustStore",),
-            "verification": ("VerifiedTransaction", "verify_transaction"),
+            "verification": ("BlindTransaction", "VerifiedTransaction", "verify_transaction"),
         },
     )
 
 __all__ = [
+    "BlindTransaction",
     "DevelopmentAuthority",
     "RejectionReason",
     "TransactionRejected",

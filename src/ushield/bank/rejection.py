@@ -28,6 +28,8 @@ class RejectionReason(StrEnum):
     SIGNATURE_INVALID = "signature-invalid"
     MESSAGE_INVALID = "message-invalid"
     RECEIPT_INVALID = "receipt-invalid"
+    BLIND_STATEMENT_INVALID = "blind-statement-invalid"
+    BLIND_SIGNATURE = "blind-signature"
     PAGES_MISMATCH = "pages-mismatch"
     CERTIFICATE_INVALID = "certificate-invalid"
     CERTIFICATE_EXPIRED = "certificate-expired"
@@ -63,6 +65,10 @@ _TRUST_REMEDY = {
     RejectionReason.CERTIFICATE_NOT_YET_VALID: "Check this machine's clock, then the certificate.",
     RejectionReason.ISSUER_UNKNOWN: "Check that the trusted CAs include the certificate's issuer.",
 }
+_BLIND_REMEDY = (
+    "Have it signed by a token with a screen, or accept blind signatures by name:"
+    " `verify_transaction(.., accept_blind=..)`, `ushield verify --accept-blind CA`."
+)
 _TRUST_DEFAULT = "Do not carry the transaction out; the certificate is not one for signing it."
 
 
@@ -73,6 +79,9 @@ class TransactionRejected(UShieldError):
     carries = ("reason",)
 
     def __init__(self, message: str, *, reason: RejectionReason) -> None:
-        remedy = _TRUST_REMEDY.get(reason, _TRUST_DEFAULT) if reason.is_trust else _SIGN_AGAIN
+        if reason.is_trust:
+            remedy = _TRUST_REMEDY.get(reason, _TRUST_DEFAULT)
+        else:
+            remedy = _BLIND_REMEDY if reason is RejectionReason.BLIND_SIGNATURE else _SIGN_AGAIN
         super().__init__(message, remedy=remedy)
         self.reason = reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import overload
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from ushield.algorithms import HashAlgorithm
 from ushield.bank.rejection import RejectionReason, TransactionRejected
 from ushield.bank.trust import TrustStore
+from ushield.cms.blind import BlindStatement
 from ushield.cms.parsing import ParsedSignature, SignedDataInvalid, parse_signed_data
 from ushield.cms.receipt import Receipt
 from ushield.errors import DisplayRefused, InputInvalid, MessageInvalid
@@ -21,7 +23,7 @@ from ushield.transaction.model import Transaction
 from ushield.transaction.pages import MOST_PAGES, Page, Screen, lay_out, pages_digest
 from ushield.transaction.repertoire import Repertoire
 
-__all__ = ["VerifiedTransaction", "verify_transaction"]
+__all__ = ["BlindTransaction", "VerifiedTransaction", "verify_transaction"]
 
 _HASHES: dict[HashAlgorithm, hashes.HashAlgorithm] = {
     HashAlgorithm.SHA256: hashes.SHA256(),
@@ -30,25 +32,18 @@ _HASHES: dict[HashAlgorithm, hashes.HashAlgorithm] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedTransaction:
-    """A transaction whose signature holds. Only `verify_transaction` makes one.
-
-    ``message`` is what was signed and ``pages`` what the token showed before OK; ``receipt`` is
-    the token's word on the press. ``certificate`` is the signer's in DER, ``path`` the subjects
-    from it up to the trusted CA (RFC 4514), ``certificate_serial`` its serial number.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SignedTransaction:
+    """What holds of a signature, whether its transaction was shown or not."""
 
     message: Message
-    pages: tuple[Page, ...]
-    receipt: Receipt
     certificate: bytes
     certificate_serial: int
     path: tuple[str, ...]
 
     @property
     def transaction(self) -> Transaction:
-        """What the customer confirmed."""
+        """What was signed."""
         return self.message.transaction
 
     @property
@@ -57,32 +52,96 @@ class VerifiedTransaction:
         return self.path[0]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedTransaction(_SignedTransaction):
+    """A transaction whose signature holds. Only `verify_transaction` makes one.
+
+    ``message`` is what was signed and ``pages`` what the token showed before OK; ``receipt`` is
+    the token's word on the press. ``certificate`` is the signer's in DER, ``path`` the subjects
+    from it up to the trusted CA (RFC 4514), ``certificate_serial`` its serial number.
+    """
+
+    pages: tuple[Page, ...]
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlindTransaction(_SignedTransaction):
+    """A transaction that a key signed and no screen showed: no `VerifiedTransaction`.
+
+    The customer's key was used, perhaps with a touch. That the customer meant *this* transaction,
+    nothing says: a program on the customer's computer chose it. ``statement`` is that computer's
+    word on the token; the rest as in `VerifiedTransaction`.
+    """
+
+    statement: BlindStatement
+
+
+@overload
 def verify_transaction(
-    signature: bytes, trust: TrustStore, at: datetime | None = None
-) -> VerifiedTransaction:
+    signature: bytes, trust: TrustStore, at: datetime | None = None, *, accept_blind: None = None
+) -> VerifiedTransaction: ...
+@overload
+def verify_transaction(
+    signature: bytes, trust: TrustStore, at: datetime | None = None, *, accept_blind: TrustStore
+) -> VerifiedTransaction | BlindTransaction: ...
+def verify_transaction(
+    signature: bytes,
+    trust: TrustStore,
+    at: datetime | None = None,
+    *,
+    accept_blind: TrustStore | None = None,
+) -> VerifiedTransaction | BlindTransaction:
     """Verify a signature (CMS SignedData in DER), trusting the CAs of ``trust``.
 
+    A signature that says of itself that nothing was shown is refused, unless ``accept_blind`` has
+    the CA of keys without a display; then it comes back as another type, `BlindTransaction`. That
+    CA must not be among those of ``trust``: a key without a display signs what its host wants, a
+    receipt, too, and only its certificate tells the bank so.
+
     ``at`` is the time at which certificates must be valid, an aware datetime; now by default.
-    `InputInvalid` for a time without a zone. `TransactionRejected` carries the reason.
+    `InputInvalid` for a time without a zone, or a CA in both stores. `TransactionRejected`
+    carries the reason.
 
     Whether the transaction was expected, is in time or was seen before is for the caller to
     decide: this looks at the signature alone. What was seen before is known by its challenge, or
     by serial number and request id of the receipt.
     """
+    if accept_blind is not None and not set(accept_blind.anchors).isdisjoint(trust.anchors):
+        raise InputInvalid(
+            "one CA for keys with a display and for keys without",
+            remedy="Let another CA certify keys without a display, or do not accept them.",
+        )
     parsed = _parse(signature)
     certificate = _load_certificate(parsed.certificate)
     _check_signature(parsed, certificate)
     message = _read_message(parsed.message)
-    pages = _redraw(message, parsed.receipt)
-    path = trust.check(certificate, datetime.now(UTC) if at is None else at)
+    at = datetime.now(UTC) if at is None else at
+    if isinstance(parsed.display, BlindStatement):
+        if accept_blind is None:
+            raise TransactionRejected(
+                "no screen showed what was signed", reason=RejectionReason.BLIND_SIGNATURE
+            )
+        return BlindTransaction(
+            message=message,
+            statement=parsed.display,
+            certificate=parsed.certificate,
+            certificate_serial=certificate.serial_number,
+            path=_path(accept_blind, certificate, at),
+        )
+    pages = _redraw(message, parsed.display)
     return VerifiedTransaction(
         message=message,
         pages=pages,
-        receipt=parsed.receipt,
+        receipt=parsed.display,
         certificate=parsed.certificate,
         certificate_serial=certificate.serial_number,
-        path=tuple(each.subject.rfc4514_string() for each in path),
+        path=_path(trust, certificate, at),
     )
+
+
+def _path(trust: TrustStore, certificate: x509.Certificate, at: datetime) -> tuple[str, ...]:
+    return tuple(each.subject.rfc4514_string() for each in trust.check(certificate, at))
 
 
 def _parse(signature: bytes) -> ParsedSignature:

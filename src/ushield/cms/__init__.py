@@ -11,6 +11,7 @@ from ushield.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ushield.cms.attributes import signed_attributes
+    from ushield.cms.blind import BlindStatement, BlindStatementInvalid
     from ushield.cms.parsing import (
         MAX_SIGNED_DATA,
         ParsedSignature,
@@ -25,6 +26,7 @@ else:
         __name__,
         {
             "attributes": ("signed_attributes",),
+            "blind": ("BlindStatement", "BlindStatementInvalid"),
             "parsing": (
                 "MAX_SIGNED_DATA",
                 "ParsedSignature",
@@ -39,6 +41,8 @@ else:
 
 __all__ = [
     "MAX_SIGNED_DATA",
+    "BlindStatement",
+    "BlindStatementInvalid",
     "ParsedSignature",
     "Receipt",
     "ReceiptInvalid",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "ATTESTATION",
+    "BLIND_STATEMENT",
     "CONTENT_TYPE",
     "DATA",
     "ECDSA_WITH_HASH",
@@ -22,6 +23,8 @@ RECEIPT = f"{_OURS}.1"
 """Signed attribute: the token's receipt."""
 ATTESTATION = f"{_OURS}.2"
 """Certificate extension: what a token attests of a key."""
+BLIND_STATEMENT = f"{_OURS}.3"
+"""Signed attribute, in place of the receipt: the host's word that nothing was shown."""
 
 # RFC 5652
 DATA = "1.2.840.113549.1.7.1"

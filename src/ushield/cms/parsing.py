@@ -13,6 +13,7 @@ from asn1crypto import cms, tsp
 from ushield.algorithms import HashAlgorithm
 from ushield.cms import oids
 from ushield.cms.attributes import signed_attributes
+from ushield.cms.blind import BlindStatement, BlindStatementInvalid
 from ushield.cms.receipt import Receipt, ReceiptInvalid
 from ushield.cms.signed_data import assemble
 from ushield.errors import InputInvalid
@@ -46,6 +47,7 @@ class SignedDataFault(StrEnum):
     ATTRIBUTE_UNKNOWN = "attribute-unknown"
     DIGEST_MISMATCH = "digest-mismatch"
     RECEIPT_INVALID = "receipt-invalid"
+    BLIND_STATEMENT_INVALID = "blind-statement-invalid"
     NOT_CANONICAL = "not-canonical"
 
 
@@ -67,11 +69,12 @@ class ParsedSignature:
 
     ``certificate`` (DER) is the signer's; ``signed_attributes`` (DER, SET OF) is what
     ``signature`` is over: PKCS #1 v1.5 if ``is_rsa``, else ECDSA, with ``hash_algorithm``.
+    ``display`` is what is said of the screen: the token's receipt, or that there was none.
     """
 
     message: bytes
     certificate: bytes
-    receipt: Receipt
+    display: Receipt | BlindStatement
     signed_attributes: bytes
     signature: bytes
     is_rsa: bool
@@ -82,8 +85,8 @@ _ATTRIBUTES = (
     oids.CONTENT_TYPE,
     oids.MESSAGE_DIGEST,
     oids.SIGNING_CERTIFICATE_V2,
-    oids.RECEIPT,
 )
+_OF_DISPLAY = (oids.RECEIPT, oids.BLIND_STATEMENT)
 _OBJECT_IDENTIFIER, _CONSTRUCTED = 0x06, 0x20
 _MAX_IDENTIFIER = 63
 _HASH_OF_OID = {oid: HashAlgorithm(name) for name, oid in oids.HASH.items()}
@@ -123,14 +126,14 @@ def _parse(data: bytes) -> ParsedSignature:
     if len(signer["unsigned_attrs"]):
         raise SignedDataInvalid("unsigned attributes", fault=SignedDataFault.ATTRIBUTE_UNKNOWN)
     attributes = _attributes(signer["signed_attrs"])
-    receipt = _receipt(attributes[oids.RECEIPT].dump())
+    display = _display(attributes)
     if attributes[oids.MESSAGE_DIGEST].native != hashlib.new(hash_algorithm, message).digest():
         raise SignedDataInvalid(
             "the message is not the one that was signed", fault=SignedDataFault.DIGEST_MISMATCH
         )
     _check_signing_certificate(attributes[oids.SIGNING_CERTIFICATE_V2], certificate)
     signature = signer["signature"].native
-    signed = signed_attributes(message, certificate, receipt, hash_algorithm)
+    signed = signed_attributes(message, certificate, display, hash_algorithm)
     again = assemble(
         message=message,
         certificate=certificate,
@@ -143,7 +146,7 @@ def _parse(data: bytes) -> ParsedSignature:
         raise SignedDataInvalid(
             "not in the one form a signature has", fault=SignedDataFault.NOT_CANONICAL
         )
-    return ParsedSignature(message, certificate, receipt, signed, signature, is_rsa, hash_algorithm)
+    return ParsedSignature(message, certificate, display, signed, signature, is_rsa, hash_algorithm)
 
 
 def _check_identifiers(data: bytes) -> None:
@@ -236,7 +239,7 @@ def _attributes(found: Any) -> Mapping[str, Any]:
     values: dict[str, Any] = {}
     for attribute in found:
         oid = attribute["type"].dotted
-        if oid not in _ATTRIBUTES:
+        if oid not in _ATTRIBUTES and oid not in _OF_DISPLAY:
             raise SignedDataInvalid(
                 f"a signed attribute {oid}", fault=SignedDataFault.ATTRIBUTE_UNKNOWN
             )
@@ -255,11 +258,30 @@ def _attributes(found: Any) -> Mapping[str, Any]:
     return values
 
 
-def _receipt(encoded: bytes) -> Receipt:
+def _display(attributes: Mapping[str, Any]) -> Receipt | BlindStatement:
+    """The one of the two that is there: a signature with both would say two things."""
+    found = [oid for oid in _OF_DISPLAY if oid in attributes]
+    if not found:
+        raise SignedDataInvalid(
+            "no receipt, and no word that nothing was shown",
+            fault=SignedDataFault.ATTRIBUTE_MISSING,
+        )
+    if len(found) > 1:
+        raise SignedDataInvalid(
+            "a receipt, and the word that nothing was shown",
+            fault=SignedDataFault.ATTRIBUTE_DUPLICATE,
+        )
+    encoded = attributes[found[0]].dump()
     try:
-        return Receipt.decode(encoded)
+        if found[0] == oids.RECEIPT:
+            return Receipt.decode(encoded)
+        return BlindStatement.decode(encoded)
     except ReceiptInvalid as error:
         raise SignedDataInvalid(str(error), fault=SignedDataFault.RECEIPT_INVALID) from error
+    except BlindStatementInvalid as error:
+        raise SignedDataInvalid(
+            str(error), fault=SignedDataFault.BLIND_STATEMENT_INVALID
+        ) from error
 
 
 def _check_signing_certificate(value: tsp.SigningCertificateV2, certificate: bytes) -> None:

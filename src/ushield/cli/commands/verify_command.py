@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from ushield.cli.files import read_file
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 from ushield.cli.presentation import describe_fields, message_facts, table
+
+if TYPE_CHECKING:
+    from ushield.bank import BlindTransaction
 
 __all__ = ["command"]
 
@@ -36,28 +40,48 @@ def _instant(
 @click.option(
     "--ca",
     metavar="FILE",
-    required=True,
     type=click.Path(exists=True, dir_okay=False),
     help="The bank's CA certificates, PEM or DER.",
+)
+@click.option(
+    "--accept-blind",
+    "blind_ca",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Accept what no screen showed, too, if a CA in FILE certified the signer.",
 )
 @click.option(
     "--at", metavar="TIME", callback=_instant, help="When it has to hold; now by default."
 )
 @pass_invocation
-def command(invocation: Invocation, *, file: str, ca: str, at: datetime | None) -> None:
+def command(
+    invocation: Invocation, *, file: str, ca: str | None, blind_ca: str | None, at: datetime | None
+) -> None:
     """Verify the signature in FILE and print what was signed.
 
     Exit code 0 only if all of it holds; 40 if the signature does not, 41 if its signer is not
-    trusted.
+    trusted, 42 if no screen showed what was signed and --accept-blind is not given.
 
     Example: ushield verify payment.p7s --ca bank-ca.pem
     """
-    from ushield.bank import TrustStore, verify_transaction
+    from ushield.bank import BlindTransaction, TrustStore, verify_transaction
 
-    trust = TrustStore.load(read_file(ca, at_most=_MAX_CA))
-    verified = verify_transaction(read_file(file, at_most=_MAX_SIGNATURE), trust, at=at)
+    if ca is None and blind_ca is None:
+        raise click.UsageError("name the bank's CA: --ca FILE")
+    trust = TrustStore(()) if ca is None else TrustStore.load(read_file(ca, at_most=_MAX_CA))
+    signature = read_file(file, at_most=_MAX_SIGNATURE)
+    if blind_ca is None:
+        verified = verify_transaction(signature, trust, at=at)
+    else:
+        blind = TrustStore.load(read_file(blind_ca, at_most=_MAX_CA))
+        found = verify_transaction(signature, trust, at=at, accept_blind=blind)
+        if isinstance(found, BlindTransaction):
+            _tell_blind(invocation, found)
+            return
+        verified = found
     receipt = verified.receipt
     facts = message_facts(verified.message) | {
+        "display": True,
         "signer": verified.signer,
         "certificate_serial": f"{verified.certificate_serial:x}",
         "path": list(verified.path),
@@ -80,4 +104,33 @@ def command(invocation: Invocation, *, file: str, ca: str, at: datetime | None) 
         facts,
         f"The signature holds. Shown on the token, and confirmed:\n{shown}\n"
         f"Signed without being shown:\n{hidden}\n{told}",
+    )
+
+
+def _tell_blind(invocation: Invocation, blind: BlindTransaction) -> None:
+    statement = blind.statement
+    facts = message_facts(blind.message)
+    fields = {**facts.pop("shown"), **facts.pop("hidden")}
+    invocation.output.result(
+        facts
+        | {
+            "display": False,
+            "signed": fields,
+            "signer": blind.signer,
+            "certificate_serial": f"{blind.certificate_serial:x}",
+            "path": list(blind.path),
+            "token": statement.serial,
+            "model": statement.model,
+        },
+        "The signature holds. NO SCREEN SHOWED IT: a program on the signer's computer chose what"
+        " was signed.\nSigned without being shown:\n"
+        + describe_fields((*blind.message.shown, *blind.message.hidden))
+        + "\n"
+        + table(
+            [
+                ("signer", blind.signer),
+                ("trusted by", blind.path[-1]),
+                ("token", f"{statement.serial} {statement.model}, by its host's word"),
+            ]
+        ),
     )
