@@ -23,22 +23,25 @@ MAX_BUNDLE = 1 << 20
 """Longest bundle, in bytes."""
 
 _PEM = b"-----BEGIN "
+# What cryptography raises for parts that it cannot represent: KeyError for a number without a name.
+_UNREADABLE = (ValueError, TypeError, KeyError)
 
 
 def read_certificate(der: bytes) -> x509.Certificate:
-    """One certificate in DER; `CertificateInvalid` if it, or a name in it, cannot be read."""
+    """One certificate in DER; `CertificateInvalid` if it, a name or a time in it cannot be read."""
     from cryptography import x509
 
     try:
         return _with_names(x509.load_der_x509_certificate(der))
-    except (ValueError, TypeError, x509.InvalidVersion) as error:
+    except (*_UNREADABLE, x509.InvalidVersion) as error:
         raise CertificateInvalid(f"not a certificate in DER: {error}") from error
 
 
 def _with_names(certificate: x509.Certificate) -> x509.Certificate:
     # They are read on demand, and would fail later, where nobody expects it; with a TypeError where
-    # a value is a BIT STRING.
+    # a value is a BIT STRING. So is the time, of which there may be a year 0.
     _ = certificate.subject, certificate.issuer
+    _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return certificate
 
 
@@ -60,7 +63,7 @@ def read_bundle(data: bytes) -> tuple[x509.Certificate, ...]:
     try:
         found = x509.load_pem_x509_certificates(data)
         return tuple(dict.fromkeys(map(_with_names, found)))
-    except (ValueError, TypeError, x509.InvalidVersion) as error:
+    except (*_UNREADABLE, x509.InvalidVersion) as error:
         raise CertificateInvalid(f"PEM: {error}") from error
 
 
@@ -70,7 +73,11 @@ def read_extensions(certificate: x509.Certificate) -> x509.Extensions:
 
     try:
         return certificate.extensions
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (
+        *_UNREADABLE,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
         raise CertificateInvalid(f"extensions of {_name(certificate)}: {error}") from error
 
 
