@@ -14,27 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.shield.codecs import CODECS
 from tests.shield.strategies import (
-    application_infos,
-    begins,
-    beguns,
     certificate_entries,
-    challenges,
-    counters,
-    digests,
-    generate_keys,
-    key_entries,
     octet,
     panel_events,
-    pin_states,
-    refusals,
-    request_ids,
-    request_states,
-    signeds,
     stored_certificates,
-    unblock_challenges,
-    unblock_responses,
-    vouchers,
 )
 from ushield.algorithms import HashAlgorithm
 from ushield.errors import ProtocolViolation, TlvInvalid
@@ -58,8 +43,6 @@ from ushield.shield.objects import (
     KeyEntry,
     StoredCertificate,
     decode_certificates,
-    decode_key_reference,
-    decode_keys,
     encode_key_reference,
     read_tag_list,
     tag_list,
@@ -75,49 +58,10 @@ from ushield.shield.requests import (
     Signed,
     UnblockChallenge,
     UnblockResponse,
-    Voucher,
     decode_request_id,
     encode_request_id,
 )
 
-CODECS: list[tuple[st.SearchStrategy[Any], Callable[[Any], bytes], Callable[[bytes], Any]]] = [
-    (application_infos, ApplicationInfo.encode, ApplicationInfo.decode),
-    (counters, Counters.encode, Counters.decode),
-    (key_entries, KeyEntry.encode, KeyEntry.decode),
-    (generate_keys, GenerateKey.encode, GenerateKey.decode),
-    (digests, DigestToSign.encode, DigestToSign.decode),
-    (challenges, ChallengeToSign.encode, ChallengeToSign.decode),
-    (begins, Begin.encode, Begin.decode),
-    (beguns, Begun.encode, Begun.decode),
-    (request_states, RequestState.encode, RequestState.decode),
-    (refusals, DisplayRefusal.encode, DisplayRefusal.decode),
-    (signeds, Signed.encode, Signed.decode),
-    (vouchers, Voucher.encode, Voucher.decode),
-    (unblock_challenges, UnblockChallenge.encode, UnblockChallenge.decode),
-    (unblock_responses, UnblockResponse.encode, UnblockResponse.decode),
-    (request_ids, encode_request_id, decode_request_id),
-    (octet, encode_key_reference, decode_key_reference),
-    (
-        st.tuples(st.binary(max_size=20), st.binary(max_size=20)),
-        lambda p: encode_change(*p),
-        decode_change,
-    ),
-    (
-        st.lists(key_entries, max_size=4).map(tuple),
-        lambda entries: b"".join(entry.encode() for entry in entries),
-        decode_keys,
-    ),
-    (
-        st.lists(certificate_entries, max_size=4).map(tuple),
-        lambda entries: b"".join(entry.encode() for entry in entries),
-        decode_certificates,
-    ),
-    (
-        st.lists(pin_states, max_size=3).map(tuple),
-        lambda states: b"".join(map(encode_pin_state, states)),
-        decode_pin_states,
-    ),
-]
 IDS = [getattr(codec[2], "__qualname__", "").removesuffix(".decode") for codec in CODECS]
 
 
