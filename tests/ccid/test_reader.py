@@ -28,7 +28,6 @@ from ushield.errors import (
     ApduInvalid,
     InputInvalid,
     ProtocolViolation,
-    SlotEmpty,
     TokenRemoved,
     TransferTimeout,
     TransportError,
@@ -690,7 +689,7 @@ def test_every_slot_error_there_is_has_a_type() -> None:
 def test_a_card_gone_from_its_slot_is_told(failed: int) -> None:
     reader, wire = powered()
     wire.disturb = lambda frame: [pack_frame(0x80, 0, frame[6], failed | 2, 0xFE, 0)]
-    with pytest.raises(SlotEmpty):
+    with pytest.raises(TokenRemoved, match="pulled out"):
         wire.run(reader.transmit(0, COMMAND, 30))
 
 

@@ -65,7 +65,9 @@ def body(command: bytes) -> bytes:
     """The data field of a command with one, short or extended."""
     if len(command) <= 5:
         return b""
-    return command[5:] if command[4] else command[7:]
+    if command[4]:
+        return command[5 : 5 + command[4]]
+    return command[7 : 7 + int.from_bytes(command[5:7], "big")]
 
 
 def long_answer(length: int) -> bytes:

@@ -24,6 +24,7 @@ from ushield.ccid.commands import (
     SetParameters,
     XfrBlock,
 )
+from ushield.ccid.descriptor import ClassDescriptor, Feature
 from ushield.ccid.messages import (
     MAX_EXTENDED_COMMAND,
     ChainParameter,
@@ -42,6 +43,7 @@ from ushield.ccid.responses import (
     SlotStatus,
     decode_response,
 )
+from ushield.virtual.usb.pipes import CcidPipes
 from ushield.virtual.usb.slot import CcidSlot
 
 PACKET: Final = 64
@@ -55,13 +57,19 @@ class Bench:
     def __init__(self, *, powered: bool = True, max_message_length: int = 271) -> None:
         self.card = EchoCard()
         self.sent: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self.slot = CcidSlot(
+        slot = CcidSlot(
             self.card,
             self.sent.put,
-            max_message_length=max_message_length,
-            packet_size=PACKET,
+            descriptor=ClassDescriptor(
+                max_slot_index=0,
+                voltage_support=7,
+                protocols=2,
+                features=Feature.EXTENDED_APDU,
+                max_message_length=max_message_length,
+            ),
             extension_interval=0.02,
         )
+        self.slot = CcidPipes([slot], self.sent.put, packet_size=PACKET)
         if powered:
             assert isinstance(self.ask(IccPowerOn(0, 0xF0)), DataBlock)
 

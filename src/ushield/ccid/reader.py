@@ -60,8 +60,8 @@ class CcidReader:
     ``clock`` gives monotonic seconds and is only read to keep deadlines. Every program that waits
     ends within the time it was given, whatever extensions the reader asks for. Programs raise
 
-    - `SlotEmpty` with no card in the slot, `TokenRemoved` if the card lost its power since
-      `power_on` or was never powered,
+    - `SlotEmpty` with no card in the slot, `TokenRemoved` if the card was pulled out or lost its
+      power since `power_on`, or was never powered,
     - a `SlotError` if the reader cannot do the command,
     - `ProtocolViolation` if it answers nonsense, `TransferTimeout` if it does not answer in time:
       after these two, or a program closed half-way, the next one first resynchronises,
@@ -351,7 +351,10 @@ class CcidReader:
         """Forget a card that turns out to be gone: what comes next is another one."""
         try:
             yield
-        except (SlotEmpty, TokenRemoved):
+        except SlotEmpty as error:
+            self._forget(slot)
+            raise TokenRemoved(f"the card was pulled out of slot {slot}") from error
+        except TokenRemoved:
             self._forget(slot)
             raise
 

@@ -12,13 +12,13 @@ from typing import Final, TypeVar
 import usb.core
 
 from ushield.ccid.errors import CommandAborted
-from ushield.ccid.reader import CcidReader
 from ushield.ccid.steps import Program, Step
 from ushield.errors import TokenBusy, TokenRemoved, TransferFailed, TransferTimeout, TransportError
 from ushield.transport.connection import ApduLimits, DeviceInfo
 from ushield.transport.holder import Holder
 from ushield.transport.usb.discovery import describe, find_device_holder
 from ushield.transport.usb.link import UsbLink
+from ushield.transport.usb.sharing import ClaimedReader, claim
 
 __all__ = ["UsbConnection", "open_usb"]
 
@@ -34,26 +34,32 @@ _ABANDON_SLICE: Final = 0.05
 
 
 class UsbConnection:
-    """The card in one slot of ``link``'s reader, as a `CardConnection`. `open_usb` makes one.
+    """The card in one slot of a claimed reader, as a `CardConnection`. `open_usb` makes one.
 
     After a timeout, garbage or an interrupted command the next one first brings reader and host
     into step again, within its own time; a late answer is dropped there.
     """
 
     def __init__(
-        self, link: UsbLink, reader: CcidReader, slot: int, info: DeviceInfo, *, timeout: float
+        self,
+        claimed: ClaimedReader,
+        link: UsbLink,
+        slot: int,
+        info: DeviceInfo,
+        *,
+        timeout: float,
     ) -> None:
+        self._claimed = claimed
         self._link = link
-        self._reader = reader
+        self._reader = claimed.reader
         self._slot = slot
         self._info = info
         self._reset_timeout = timeout
         self._atr = b""
-        self._lock = threading.RLock()
+        self._lock = claimed.lock
         self._panel_lock = threading.Lock()
         self._closing = threading.Event()
         self._close_lock = threading.Lock()
-        self._running = False
         self._abandon = False
         self._closed = False
 
@@ -156,12 +162,13 @@ class UsbConnection:
             holding = self._end_transfers()
             try:
                 self._link.abandoned = False
-                with suppress(TransportError):
-                    deadline = time.monotonic() + _CLOSE_TIMEOUT
-                    self._drive(self._reader.power_off(self._slot), deadline)
+                if holding or not self._claimed.shared:
+                    with suppress(TransportError):
+                        deadline = time.monotonic() + _CLOSE_TIMEOUT
+                        self._drive(self._reader.power_off(self._slot), deadline)
                 self._closed = True
                 with self._panel_lock:
-                    self._link.close()
+                    self._claimed.give_back(self._slot)
             finally:
                 if holding:
                     self._lock.release()
@@ -170,7 +177,9 @@ class UsbConnection:
         """Find the reader ready and power the card; `open_usb` does it."""
         with self.hold():
             deadline = time.monotonic() + self._reset_timeout
-            self._run(self._reader.open(), deadline)
+            if not self._claimed.opened:
+                self._run(self._reader.open(), deadline)
+                self._claimed.opened = True
             try:
                 self._power_on(deadline)
             except CommandAborted:
@@ -182,10 +191,12 @@ class UsbConnection:
         """Wait until no thread has a transfer under way; whether the lock could be taken, too.
 
         Whoever has the lock and transfers nothing may keep it as long as it likes, and will
-        transfer nothing more.
+        transfer nothing more; unless it works with another slot, for whose turn we wait.
         """
+        if self._claimed.shared:
+            return self._lock.acquire(timeout=_TURN_TIMEOUT)
         while not self._lock.acquire(timeout=_ABANDON_SLICE):
-            if not self._running:
+            if not self._claimed.running:
                 return False
         return True
 
@@ -214,13 +225,13 @@ class UsbConnection:
         """Drive a CCID program to its end; ``deadline`` bounds one that keeps no time itself."""
         # Set before `_abandon` is looked at, and `close` sets that before it looks here: one of the
         # two sees the other.
-        self._running = True
+        self._claimed.running = True
         try:
             if self._abandon or self._closed or self._link.removed:
                 self._check_usable()
             return self._drive(program, deadline)
         finally:
-            self._running = False
+            self._claimed.running = False
 
     def _drive(self, program: Program[_Result], deadline: float | None) -> _Result:
         perform = self._link.perform
@@ -259,11 +270,10 @@ def open_usb(
     its device; ``holder`` tells who has a busy one. `AccessDenied`, `TokenBusy`, `SlotEmpty`,
     `TokenRemoved` or another `TransportError`; the device is then as it was.
     """
-    link = UsbLink.open(device, holder)
-    reader = CcidReader(link.reader.descriptor)
+    claimed, link = claim(device, slot, holder)
     connection = UsbConnection(
+        claimed,
         link,
-        reader,
         slot,
         info if info is not None else describe(device),
         timeout=timeout,
@@ -272,6 +282,9 @@ def open_usb(
         connection.start()
     except BaseException:
         # A reader that does not answer is not asked to switch its card off either.
-        (connection if reader.in_step else link).close()
+        if claimed.reader.in_step:
+            connection.close()
+        else:
+            claimed.give_back(slot)
         raise
     return connection

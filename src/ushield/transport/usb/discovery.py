@@ -6,6 +6,7 @@ device that another program holds is found like any other.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -33,43 +34,48 @@ _MAX_NAME: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class UsbReader:
-    """A smart-card reader, or a token, as found. ``address`` changes each time it is plugged in.
+    """A slot of a smart-card reader, or a token, as found.
 
-    Equal while the same thing stays in the same port.
+    ``address`` changes each time it is plugged in, ``slot`` counts from 0 as on the wire, and
+    ``slot_count`` is how many the reader has. Equal while the same thing stays in the same port.
     """
 
     info: DeviceInfo
     address: int
     device: usb.core.Device = field(compare=False, repr=False)
+    slot: int = 0
+    slot_count: int = 1
 
 
 def find_readers(
     backend: usb.backend.IBackend | None, *, sysfs: Path = SYSFS
 ) -> tuple[UsbReader, ...]:
-    """The readers on the bus of ``backend``, in the order of their SPECs; none without a bus.
+    """The slots of all readers on the bus of ``backend``, in the order of their SPECs.
+
+    None without a bus.
 
     ``sysfs`` is where the system's own description of its devices is mounted.
     """
     if backend is None:
         return ()
-    readers = []
+    readers: list[UsbReader] = []
     try:
         for handle in backend.enumerate_devices():
-            reader = _reader(handle, backend, sysfs)
-            if reader is not None:
-                readers.append(reader)
+            readers += _slots(handle, backend, sysfs)
     except usb.core.USBError:
         # The bus itself went away or cannot be listed; what was found until then still counts.
         pass
-    return tuple(sorted(readers, key=lambda reader: _order(reader.device)))
+    return tuple(sorted(readers, key=_order))
 
 
-def describe(device: usb.core.Device, *, sysfs: Path = SYSFS) -> DeviceInfo:
-    """What can be told about a device without opening it."""
+def describe(
+    device: usb.core.Device, slot: int | None = None, *, sysfs: Path = SYSFS
+) -> DeviceInfo:
+    """What can be told about a device without opening it; ``slot`` where it has several."""
     port = _port_path(device)
     place = sysfs / "bus" / "usb" / "devices" / f"{device.bus}-{port}"
     return DeviceInfo(
-        spec=f"usb:{device.bus}-{port}",
+        spec=f"usb:{device.bus}-{port}" + ("" if slot is None else f"/{slot}"),
         vendor_id=int(device.idVendor),
         product_id=int(device.idProduct),
         serial=_attribute(place / "serial"),
@@ -88,17 +94,21 @@ def find_device_holder(device: usb.core.Device) -> Holder | None:
     return find_holder(device_node(device))
 
 
-def _reader(handle: object, backend: usb.backend.IBackend, sysfs: Path) -> UsbReader | None:
+def _slots(handle: object, backend: usb.backend.IBackend, sysfs: Path) -> Iterator[UsbReader]:
     try:
         device = usb.core.Device(handle, backend)
-        if _is_gone(device, sysfs):
-            return None
-        if not device.bNumConfigurations or reader_interface(device[0]) is None:
-            return None
+        if _is_gone(device, sysfs) or not device.bNumConfigurations:
+            return
+        reader = reader_interface(device[0])
     except (usb.core.USBError, IndexError):
         # Unplugged this moment, or with descriptors that nobody can read: no reader of ours.
-        return None
-    return UsbReader(describe(device, sysfs=sysfs), int(device.address), device)
+        return
+    if reader is None:
+        return
+    count, address = reader.descriptor.slot_count, int(device.address)
+    for slot in range(count):
+        info = describe(device, slot if count > 1 else None, sysfs=sysfs)
+        yield UsbReader(info, address, device, slot, count)
 
 
 def _is_gone(device: usb.core.Device, sysfs: Path) -> bool:
@@ -115,8 +125,8 @@ def _is_gone(device: usb.core.Device, sysfs: Path) -> bool:
     )
 
 
-def _order(device: usb.core.Device) -> tuple[int, tuple[int, ...]]:
-    return int(device.bus), tuple(device.port_numbers or ())
+def _order(reader: UsbReader) -> tuple[int, tuple[int, ...], int]:
+    return int(reader.device.bus), tuple(reader.device.port_numbers or ()), reader.slot
 
 
 def _port_path(device: usb.core.Device) -> str:

@@ -137,6 +137,13 @@ class UsbLink:
             raise self._failure(error, "waiting for the panel") from error
         return bytes(report)
 
+    def sibling(self) -> UsbLink:
+        """Another link to the same claimed interfaces, to be abandoned by itself.
+
+        Only one of them is closed.
+        """
+        return UsbLink(self._device, self.reader, self.panel, self._drivers_detached)
+
     def close(self) -> None:
         """Release the interfaces and give them back to the kernel's drivers."""
         _give_back(self._device, self._drivers_detached)

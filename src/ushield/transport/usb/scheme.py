@@ -9,7 +9,7 @@ from typing import Final
 
 import usb.backend
 
-from ushield.errors import SpecInvalid, TokenNotFound
+from ushield.errors import SeveralTokens, SpecInvalid, TokenNotFound
 from ushield.transport.connection import CardConnection, DeviceInfo
 from ushield.transport.usb.backend import usb_backend
 from ushield.transport.usb.connection import open_usb
@@ -18,12 +18,14 @@ from ushield.transport.usb.discovery import SYSFS, UsbReader, find_readers
 __all__ = ["SCHEME", "UsbScheme"]
 
 # A bus number and at most seven ports below it (USB 2.0, section 4.1.1), as Linux writes them.
-_ADDRESS: Final = re.compile(r"[0-9]{1,3}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}", re.ASCII)
+_ADDRESS: Final = re.compile(
+    r"(?P<place>[0-9]{1,3}-[0-9]{1,3}(\.[0-9]{1,3}){0,6})(/(?P<slot>[0-9]{1,3}))?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
 class UsbScheme:
-    """``usb:BUS-PORT[.PORT]`` on ``bus``, the machine's own if there is none given."""
+    """``usb:BUS-PORT[.PORT][/SLOT]`` on ``bus``, the machine's own if there is none given."""
 
     bus: usb.backend.IBackend | None = None
     sysfs: Path = SYSFS
@@ -39,17 +41,31 @@ class UsbScheme:
         return tuple(reader.info for reader in self.readers())
 
     def open(self, address: str, *, timeout: float = 5.0) -> CardConnection:
-        """Open and power the token at ``BUS-PORT[.PORT]``.
+        """Open and power the token at ``BUS-PORT[.PORT]``, or in one ``SLOT`` of a reader there.
 
-        `SpecInvalid`, `TokenNotFound`, and what `open_usb` raises.
+        Slots count from 0; they need no naming where there is one only. `SpecInvalid`,
+        `TokenNotFound`, `SeveralTokens`, and what `open_usb` raises.
         """
-        if _ADDRESS.fullmatch(address) is None:
-            raise SpecInvalid(f"{address!r} is no place on USB: BUS-PORT, as in 1-4 or 1-4.2")
-        spec = f"{self.name}:{address}"
-        for reader in self.readers():
-            if reader.info.spec == spec:
-                return open_usb(reader.device, info=reader.info, timeout=timeout)
-        raise TokenNotFound(f"nothing that takes cards is plugged in at {spec}")
+        named = _ADDRESS.fullmatch(address)
+        if named is None:
+            raise SpecInvalid(
+                f"{address!r} is no place on USB: BUS-PORT, as in 1-4 or 1-4.2, or BUS-PORT/SLOT"
+            )
+        place = f"{self.name}:{named['place']}"
+        slots = [one for one in self.readers() if one.info.spec.partition("/")[0] == place]
+        if not slots:
+            raise TokenNotFound(f"nothing that takes cards is plugged in at {place}")
+        if named["slot"] is not None:
+            slots = [one for one in slots if one.slot == int(named["slot"])]
+            if not slots:
+                raise TokenNotFound(f"the reader at {place} has no slot {named['slot']}")
+        if len(slots) > 1:
+            raise SeveralTokens(
+                f"the reader at {place} has {len(slots)} slots",
+                candidates=[one.info.spec for one in slots],
+            )
+        (one,) = slots
+        return open_usb(one.device, info=one.info, slot=one.slot, timeout=timeout)
 
 
 SCHEME: Final = UsbScheme()

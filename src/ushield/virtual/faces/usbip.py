@@ -29,7 +29,7 @@ from ushield.virtual.faces.usbip_wire import (
     submit_reply,
     unlink_reply,
 )
-from ushield.virtual.usb import VirtualUsbDevice
+from ushield.virtual.usb import CcidUsbDevice
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "AddressUnavailable", "UsbIpServer"]
 
@@ -64,7 +64,7 @@ class UsbIpServer:
     The device starts anew when a client imports it, and its card loses power when that one goes.
     """
 
-    def __init__(self, device: VirtualUsbDevice, listener: socket.socket) -> None:
+    def __init__(self, device: CcidUsbDevice, listener: socket.socket) -> None:
         self._device = device
         self._listener = listener
         self._lock = threading.Lock()
@@ -76,7 +76,7 @@ class UsbIpServer:
 
     @classmethod
     def listen(
-        cls, device: VirtualUsbDevice, *, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT
+        cls, device: CcidUsbDevice, *, host: str = DEFAULT_HOST, port: int = DEFAULT_PORT
     ) -> UsbIpServer:
         """Serve ``device`` at ``host`` and ``port`` (0: any free one) until closed.
 
@@ -215,7 +215,7 @@ class _Session:
     __slots__ = ("_client", "_decoder", "_device", "_lock", "_unlinks", "_waiting")
 
     def __init__(
-        self, device: VirtualUsbDevice, client: socket.socket, decoder: RequestDecoder
+        self, device: CcidUsbDevice, client: socket.socket, decoder: RequestDecoder
     ) -> None:
         self._device = device
         self._client = client

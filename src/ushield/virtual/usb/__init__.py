@@ -1,18 +1,22 @@
-"""The virtual token's USB side: device, bus, faults."""
+"""The USB side of virtual tokens and readers: devices, bus, faults."""
 
 from __future__ import annotations
 
 from ushield.virtual.usb.backend import VirtualBackend
-from ushield.virtual.usb.device import VirtualUsbDevice
+from ushield.virtual.usb.device import CcidUsbDevice, VirtualUsbDevice
 from ushield.virtual.usb.faults import Direction, Fault, FaultKind, UsbFaults
+from ushield.virtual.usb.reader import ReaderModel, VirtualReader
 from ushield.virtual.usb.slot import Card
 
 __all__ = [
     "Card",
+    "CcidUsbDevice",
     "Direction",
     "Fault",
     "FaultKind",
+    "ReaderModel",
     "UsbFaults",
     "VirtualBackend",
+    "VirtualReader",
     "VirtualUsbDevice",
 ]

@@ -1,4 +1,4 @@
-"""A pyusb backend whose bus is in this process: the host controller of the virtual tokens.
+"""A pyusb backend whose bus is in this process: the host controller of virtual devices.
 
 It behaves as libusb does, down to the error numbers: a second claim is "busy", a halted endpoint is
 a "pipe error" until cleared, and pulling the token ends every transfer with "no such device".
@@ -23,7 +23,7 @@ from usb.backend import libusb1
 from usbip.core import IN, OUT, Setup, Urb
 
 from ushield.virtual.usb import descriptors
-from ushield.virtual.usb.device import VirtualUsbDevice
+from ushield.virtual.usb.device import CcidUsbDevice
 
 __all__ = ["BUS_NUMBER", "VirtualBackend"]
 
@@ -59,7 +59,7 @@ def _fail(status: int) -> NoReturn:
 class _Port:
     """One device in one port, from when it is plugged in until it is pulled."""
 
-    def __init__(self, device: VirtualUsbDevice, number: int, address: int) -> None:
+    def __init__(self, device: CcidUsbDevice, number: int, address: int) -> None:
         self.device = device
         self.number = number
         self.address = address
@@ -84,7 +84,7 @@ class VirtualBackend(usb.backend.IBackend):  # type: ignore[misc]
     milliseconds, 0 for none, as everywhere in pyusb.
     """
 
-    def __init__(self, devices: Iterable[VirtualUsbDevice]) -> None:
+    def __init__(self, devices: Iterable[CcidUsbDevice]) -> None:
         self._lock = threading.Lock()
         # Nobody sees a device before it is configured: that would take the power from its card.
         self._plugging = threading.Lock()

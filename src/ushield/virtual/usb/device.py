@@ -1,28 +1,44 @@
-"""The virtual token as a composite USB device, whoever its host is: this process or a kernel."""
+"""Virtual tokens and readers as USB devices, whoever their host is: this process or a kernel."""
 
 from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from usbip.core import OUT, Urb
 from usbip.device import Endpoint, USBDevice
 
+from ushield.ccid.descriptor import ClassDescriptor, Feature, VoltageClass
 from ushield.ccid.messages import HEADER_LENGTH, MAX_EXTENDED_COMMAND
 from ushield.virtual.usb.faults import Direction, Fault, FaultKind, UsbFaults
 from ushield.virtual.usb.interfaces import PACKET_SIZE, CcidInterface, PanelInterface
+from ushield.virtual.usb.pipes import CcidPipes
 from ushield.virtual.usb.slot import Card, CcidSlot
 
-__all__ = ["VirtualUsbDevice"]
+__all__ = ["CcidUsbDevice", "VirtualUsbDevice"]
 
 _GONE: Final = -errno.ENODEV
 _STALLED: Final = -errno.EPIPE
 
 
-class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
-    """CCID reader with ``card`` in it, and a panel's events beside it.
+_T1: Final = 0x02
+
+_FEATURES: Final = (
+    Feature.AUTO_CONFIGURATION
+    | Feature.AUTO_ACTIVATION
+    | Feature.AUTO_VOLTAGE
+    | Feature.AUTO_CLOCK
+    | Feature.AUTO_BAUD_RATE
+    | Feature.AUTO_NEGOTIATION
+    | Feature.AUTO_IFSD
+    | Feature.EXTENDED_APDU
+)
+
+
+class CcidUsbDevice(USBDevice):  # type: ignore[misc]
+    """A reader as ``descriptor`` says, with ``cards`` in its slots; ``None`` for an empty one.
 
     A host gives it URBs by `handle_urb` and takes them back by `cancel_urb`, as `usbip` defines
     both. It is plugged in when made; `detach` and `attach` are the cable.
@@ -30,14 +46,15 @@ class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
 
     def __init__(
         self,
-        card: Card,
+        descriptor: ClassDescriptor,
+        cards: Sequence[Card | None],
         *,
         vendor_id: int,
         product_id: int,
         manufacturer: str,
         product: str,
         serial: str,
-        max_message_length: int = MAX_EXTENDED_COMMAND + HEADER_LENGTH,
+        interrupt: bool = True,
         extension_interval: float = 0.5,
         faults: UsbFaults | None = None,
     ) -> None:
@@ -49,17 +66,19 @@ class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
         self._on_detach: list[Callable[[], None]] = []
         self._last_out = self._last_in = b""
         self._timers: dict[object, threading.Timer] = {}
-        self._slot = CcidSlot(
-            card,
-            self._answer,
-            max_message_length=max_message_length,
-            packet_size=PACKET_SIZE,
-            extension_interval=extension_interval,
+        self._slots = tuple(
+            CcidSlot(
+                card,
+                self._answer,
+                descriptor=descriptor,
+                number=number,
+                extension_interval=extension_interval,
+            )
+            for number, card in enumerate(cards)
         )
-        self._ccid = CcidInterface(self._slot, max_message_length=max_message_length)
-        self._panel = PanelInterface()
+        self._pipes = CcidPipes(self._slots, self._answer, packet_size=PACKET_SIZE)
+        self._ccid = CcidInterface(self._pipes, descriptor, interrupt=interrupt)
         self.add(self._ccid)
-        self.add(self._panel)
         self._bulk_out: Endpoint = self._ccid.bulk_out
         self._bulk_in: Endpoint = self._ccid.bulk_in
 
@@ -69,7 +88,7 @@ class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
         return self._attached
 
     def detach(self) -> None:
-        """Pull the token out: every transfer under way ends with "no such device"."""
+        """Pull it out: every transfer under way ends with "no such device"."""
         if self._attached:
             self._attached = False
             for timer in tuple(self._timers.values()):
@@ -88,11 +107,6 @@ class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
         """Have ``callback`` called after each `detach`, by the thread that pulled."""
         self._on_detach.append(callback)
 
-    def report(self, event: bytes) -> None:
-        """Send one panel event; lost if the cable is out."""
-        if self._attached:
-            self._panel.report(event)
-
     def handle_urb(self, urb: Urb, respond: Callable[[Urb], None] | None = None) -> Urb | None:
         """Do one transfer: ``urb`` completed, or ``None`` for now and ``respond(urb)`` later."""
         if not self._attached:
@@ -104,7 +118,7 @@ class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
                 return self._faulty_out(urb, respond, fault)
             # Every command comes this way; `usbip` would do the same in more calls.
             message = self._last_out = urb.buffer
-            self._slot.receive(message)
+            self._pipes.receive(message)
             urb.actual = len(message)
             return urb
         answer: Urb | None = super().handle_urb(urb, respond)
@@ -144,7 +158,7 @@ class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
 
     def _take(self, urb: Urb, *messages: bytes) -> Urb:
         for message in messages:
-            self._slot.receive(message)
+            self._pipes.receive(message)
         urb.actual, urb.status = len(urb.buffer), 0
         return urb
 
@@ -180,3 +194,45 @@ class VirtualUsbDevice(USBDevice):  # type: ignore[misc]
         timer.daemon = True
         self._timers[key] = timer
         timer.start()
+
+
+class VirtualUsbDevice(CcidUsbDevice):
+    """A token: a reader with ``card`` soldered in, and a panel's events beside it."""
+
+    def __init__(
+        self,
+        card: Card,
+        *,
+        vendor_id: int,
+        product_id: int,
+        manufacturer: str,
+        product: str,
+        serial: str,
+        max_message_length: int = MAX_EXTENDED_COMMAND + HEADER_LENGTH,
+        extension_interval: float = 0.5,
+        faults: UsbFaults | None = None,
+    ) -> None:
+        super().__init__(
+            ClassDescriptor(
+                max_slot_index=0,
+                voltage_support=VoltageClass.V5 | VoltageClass.V3 | VoltageClass.V1_8,
+                protocols=_T1,
+                features=_FEATURES,
+                max_message_length=max_message_length,
+            ),
+            [card],
+            vendor_id=vendor_id,
+            product_id=product_id,
+            manufacturer=manufacturer,
+            product=product,
+            serial=serial,
+            extension_interval=extension_interval,
+            faults=faults,
+        )
+        self._panel = PanelInterface()
+        self.add(self._panel)
+
+    def report(self, event: bytes) -> None:
+        """Send one panel event; lost if the cable is out."""
+        if self._attached:
+            self._panel.report(event)

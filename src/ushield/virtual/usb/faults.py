@@ -1,4 +1,4 @@
-"""Faults to order on the virtual token's bulk pipes: what cables, hubs and firmware do to frames.
+"""Faults to order on a virtual device's bulk pipes: what cables, hubs and firmware do to frames.
 
 A test orders a fault for the n-th message in one direction; the device lets it happen there and
 then, below everything that should cope with it.

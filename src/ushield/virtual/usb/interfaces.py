@@ -1,19 +1,19 @@
-"""The two interfaces of the virtual token's composite device: CCID reader and panel."""
+"""The interfaces of virtual devices: CCID reader, and the panel beside it."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Final
 
-from usbip.core import Setup, Stall
+from usbip.core import IN, Setup, Stall
 from usbip.device import Endpoint, In, Out
 from usbip.function import Interface
 
-from ushield.ccid.descriptor import ClassDescriptor, Feature, VoltageClass
+from ushield.ccid.descriptor import ClassDescriptor
 from ushield.ccid.notify import SlotChange, SlotState
 from ushield.ccid.steps import ClassRequest
 from ushield.transport.usb.interfaces import CCID_CLASS, PANEL_CLASS
-from ushield.virtual.usb.slot import CcidSlot
+from ushield.virtual.usb.pipes import CcidPipes
 
 __all__ = ["PACKET_SIZE", "PANEL_REPORT_SIZE", "CcidInterface", "PanelInterface"]
 
@@ -26,19 +26,6 @@ PANEL_REPORT_SIZE: Final = 16
 _MAX_UNREAD_REPORTS: Final = 16
 _MAX_UNREAD_FRAMES: Final = 64
 
-_T1: Final = 0x02
-
-_FEATURES: Final = (
-    Feature.AUTO_CONFIGURATION
-    | Feature.AUTO_ACTIVATION
-    | Feature.AUTO_VOLTAGE
-    | Feature.AUTO_CLOCK
-    | Feature.AUTO_BAUD_RATE
-    | Feature.AUTO_NEGOTIATION
-    | Feature.AUTO_IFSD
-    | Feature.EXTENDED_APDU
-)
-
 
 def _forget_oldest(endpoint: Endpoint, limit: int) -> None:
     # The queue of `usbip`'s endpoint has no bound of its own; a host that never reads must not
@@ -47,7 +34,7 @@ def _forget_oldest(endpoint: Endpoint, limit: int) -> None:
 
 
 class CcidInterface(Interface):  # type: ignore[misc]
-    """Interface 0: a reader at extended APDU level, with bulk pipes and an interrupt pipe."""
+    """A reader as ``descriptor`` says, with bulk pipes and, unless left out, an interrupt pipe."""
 
     bInterfaceClass = CCID_CLASS  # noqa: N815
 
@@ -55,16 +42,13 @@ class CcidInterface(Interface):  # type: ignore[misc]
     bulk_in = In(0x81, "bulk", mps=PACKET_SIZE)
     notices = In(0x82, "interrupt", mps=8, interval=16)
 
-    def __init__(self, slot: CcidSlot, *, max_message_length: int) -> None:
+    def __init__(self, pipes: CcidPipes, descriptor: ClassDescriptor, *, interrupt: bool) -> None:
         super().__init__()
-        self._slot = slot
-        self.descriptor = ClassDescriptor(
-            max_slot_index=0,
-            voltage_support=VoltageClass.V5 | VoltageClass.V3 | VoltageClass.V1_8,
-            protocols=_T1,
-            features=_FEATURES,
-            max_message_length=max_message_length,
-        )
+        self._pipes = pipes
+        self._interrupt = interrupt
+        self.descriptor = descriptor
+        if not interrupt:
+            del self._endpoints[self.notices.number, IN]
         _forget_oldest(self.bulk_in, _MAX_UNREAD_FRAMES)
         _forget_oldest(self.notices, _MAX_UNREAD_REPORTS)
 
@@ -77,13 +61,22 @@ class CcidInterface(Interface):  # type: ignore[misc]
         del data
         if setup.bRequest != ClassRequest.ABORT:
             raise Stall
-        self._slot.abort(setup.wValue & 0xFF, setup.wValue >> 8)
+        self._pipes.abort(setup.wValue & 0xFF, setup.wValue >> 8)
         return b""
 
     def on_reset(self) -> None:
-        """Bus reset or configuration: the card loses its power, and its presence is news."""
-        self._slot.reset()
-        self.notices.write(SlotChange((SlotState(present=True, changed=True),)).encode())
+        """Bus reset or configuration: cards lose their power, and their presence is news."""
+        self._pipes.reset()
+        self.tell(*range(len(self._pipes.slots)))
+
+    def tell(self, *changed: int) -> None:
+        """Notify the host that something happened in the slots of these numbers."""
+        if self._interrupt:
+            states = (
+                SlotState(present=slot.occupied, changed=number in changed)
+                for number, slot in enumerate(self._pipes.slots)
+            )
+            self.notices.write(SlotChange(tuple(states)).encode())
 
 
 class PanelInterface(Interface):  # type: ignore[misc]

@@ -1,7 +1,7 @@
-"""The CCID side of the virtual token: one slot with its card soldered in.
+"""One slot of a virtual reader, with whatever card is in it.
 
-Frames in, frames out: `CcidSlot` knows nothing of USB but the packet size, which is how a device
-tells a transfer that goes on from one that was cut short. Source: CCID Rev 1.1, section 6.
+Messages in, frames out, for the bulk pipes (`ushield.virtual.usb.pipes`). Source: CCID Rev 1.1,
+section 6.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
+from ushield.ccid.descriptor import ClassDescriptor, ExchangeLevel
 from ushield.ccid.errors import FrameInvalid, SlotErrorCode
 from ushield.ccid.messages import (
     HEADER_LENGTH,
-    MAX_EXTENDED_COMMAND,
-    ChainParameter,
     CommandStatus,
+    Frame,
     IccStatus,
     MessageType,
     answer_type,
@@ -26,8 +26,10 @@ from ushield.ccid.messages import (
     parameters_block,
     slot_status,
     time_extension,
-    unpack_frame,
 )
+from ushield.ccid.t0 import check_short_command
+from ushield.errors import ApduInvalid
+from ushield.virtual.usb.chains import ApduChains, Part
 
 __all__ = ["Card", "CcidSlot"]
 
@@ -39,17 +41,20 @@ _CLOCK_RUNNING, _CLOCK_STOPPED_LOW = 0, 1
 
 # bError of a refused field is its offset.
 _BAD_LENGTH: Final = 0x01
-_BAD_SLOT: Final = 0x05
 _BAD_PROTOCOL: Final = 0x07
 _BAD_LEVEL_PARAMETER: Final = 0x08
 
-# T=1 with the defaults of ISO/IEC 7816-3: F=372, D=1, LRC, no guard time, BWI 4, CWI 13, IFSC 254.
-_T1: Final = 1
-_PARAMETERS: Final = bytes.fromhex("1110004D00FE00")
+# The defaults of ISO/IEC 7816-3: F=372, D=1, no guard time; at T=0 WI 10; at T=1 LRC, BWI 4,
+# CWI 13, IFSC 254.
+_PARAMETERS: Final = (bytes.fromhex("1100000A00"), bytes.fromhex("1110004D00FE00"))
 
 
 class Card(Protocol):
-    """What stands behind the slot. `transmit` never raises: a refusal is a status word."""
+    """What stands in the slot. `transmit` never raises: a refusal is a status word.
+
+    What a command is, depends on the reader: a command APDU, or at TPDU level what
+    `ushield.virtual.contacts` makes of one. No bytes for an answer mean a mute card.
+    """
 
     def power_on(self) -> bytes:
         """Reset the card; its ATR."""
@@ -58,10 +63,38 @@ class Card(Protocol):
         """Take its power; it forgets what it had under way."""
 
     def transmit(self, command: bytes) -> bytes:
-        """Answer one command APDU."""
+        """Answer one command."""
 
     def is_slow(self, command: bytes) -> bool:
         """Whether `transmit` would keep the host waiting longer than its patience."""
+
+
+class _Contact:
+    """A card while it is in the slot: whose turn it is, and whether it is to lose its power."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+        self.lock = threading.Lock()
+        self.worker_waits = False
+        self._power_lost = False
+
+    def take_power(self) -> None:
+        """Switch it off. A running command cannot be stopped; whoever runs it does so after it."""
+        if self.lock.acquire(blocking=False):
+            self._power_lost = True
+            self.leave()
+        else:
+            self._power_lost = True
+
+    def leave(self) -> None:
+        """Let the next one have the card.
+
+        With the slot's lock held, so that no loss of power slips in between.
+        """
+        if self._power_lost:
+            self._power_lost = False
+            self.card.power_off()
+        self.lock.release()
 
 
 @dataclass(eq=False, slots=True)
@@ -76,7 +109,7 @@ class _Job:
 
 
 class CcidSlot:
-    """Answers PC_to_RDR frames for ``card`` through ``send``, one call for each RDR_to_PC frame.
+    """Answers PC_to_RDR messages for ``card`` through ``send``, one call for each RDR_to_PC frame.
 
     A command that the card calls slow runs on a thread of its own, with a time extension at once
     and then every ``extension_interval`` seconds; every other one is answered before `receive`
@@ -85,29 +118,27 @@ class CcidSlot:
 
     def __init__(
         self,
-        card: Card,
+        card: Card | None,
         send: Callable[[bytes], None],
         *,
-        max_message_length: int,
-        packet_size: int,
+        descriptor: ClassDescriptor,
+        number: int = 0,
         extension_interval: float = 0.5,
     ) -> None:
-        self._card = card
         self._send = send
-        self._max_data = max_message_length - HEADER_LENGTH
-        self._packet_size = packet_size
+        self._number = number
+        self._descriptor = descriptor
+        self._level = descriptor.level
+        self._max_data = descriptor.max_message_length - HEADER_LENGTH
         self._extension_interval = extension_interval
         # Re-entrant: a card that loses power in the middle of a command resets its own slot.
         self._lock = threading.RLock()
-        self._card_lock = threading.Lock()
-        self._icc = IccStatus.INACTIVE
-        self._power_lost = False
-        self._partial = b""
-        self._command = bytearray()
-        self._chaining = False
-        self._response = b""
+        self._contact: _Contact | None = None
+        self._icc = IccStatus.ABSENT
+        self._protocol = 0 if descriptor.protocols & 1 else 1
+        self._parameters = _PARAMETERS[self._protocol]
+        self._chains = ApduChains(self._max_data)
         self._job: _Job | None = None
-        self._worker_waits = False
         self._abort_control: int | None = None
         self._abort_bulk: int | None = None
         self._handlers: dict[int, Callable[[int, int, int, int, bytes], None]] = {
@@ -115,38 +146,54 @@ class CcidSlot:
             MessageType.ICC_POWER_OFF: self._power_off,
             MessageType.GET_SLOT_STATUS: self._slot_status,
             MessageType.XFR_BLOCK: self._xfr_block,
-            MessageType.GET_PARAMETERS: self._parameters,
-            MessageType.RESET_PARAMETERS: self._parameters,
+            MessageType.GET_PARAMETERS: self._get_parameters,
+            MessageType.RESET_PARAMETERS: self._reset_parameters,
             MessageType.SET_PARAMETERS: self._set_parameters,
             MessageType.ABORT: self._bulk_abort,
         }
+        if card is not None:
+            self.insert(card)
 
-    def receive(self, transfer: bytes) -> None:
-        """Take one bulk OUT transfer: a message, or a part of one that ends on a full packet."""
+    @property
+    def occupied(self) -> bool:
+        """Whether a card is in it."""
+        return self._contact is not None
+
+    def insert(self, card: Card) -> None:
+        """Put a card in, without power. One that is there already is taken out before."""
         with self._lock:
-            if self._partial:
-                transfer, self._partial = self._partial + transfer, b""
-            try:
-                kind, slot, seq, first, second, third, data = unpack_frame(transfer)
-            except FrameInvalid:
-                self._incomplete(transfer)
+            self.remove()
+            self._contact = _Contact(card)
+            self._icc = IccStatus.INACTIVE
+
+    def remove(self) -> None:
+        """Pull the card out, whatever it is doing; harmless with none there."""
+        with self._lock:
+            contact, self._contact = self._contact, None
+            if contact is None:
                 return
-            if slot:
-                self._fail(kind, slot, seq, _BAD_SLOT, icc=IccStatus.ABSENT)
-                return
+            self._icc = IccStatus.ABSENT
+            job = self._job
+            self._forget_command()
+            if job is not None:
+                self._fail(job.kind, job.seq, SlotErrorCode.ICC_MUTE)
+            contact.take_power()
+
+    def receive(self, frame: Frame) -> None:
+        """Take one message for this slot."""
+        kind, _, seq, first, second, third, data = frame
+        with self._lock:
             if self._refused(kind, seq):
                 return
             handler = self._handlers.get(kind)
             if handler is None:
-                self._fail(kind, 0, seq, SlotErrorCode.CMD_NOT_SUPPORTED)
+                self._fail(kind, seq, SlotErrorCode.CMD_NOT_SUPPORTED)
             else:
                 handler(seq, first, second, third, data)
 
-    def abort(self, slot: int, seq: int) -> None:
+    def abort(self, seq: int) -> None:
         """Take the class request ABORT: the first half of an abort (section 5.3.1)."""
         with self._lock:
-            if slot:
-                return
             self._forget_command()
             self._abort_control = seq
             self._meet_abort()
@@ -156,14 +203,15 @@ class CcidSlot:
         with self._lock:
             self._forget_command()
             self._abort_control = self._abort_bulk = None
-            self._icc = IccStatus.INACTIVE
             self._take_power()
 
+    def fail(self, kind: int, seq: int, error: int) -> None:
+        """Answer a message that did not arrive whole."""
+        with self._lock:
+            self._fail(kind, seq, error)
+
     def _forget_command(self) -> None:
-        self._partial = b""
-        self._command.clear()
-        self._chaining = False
-        self._response = b""
+        self._chains.forget()
         self._end_job()
 
     def _end_job(self) -> None:
@@ -171,81 +219,79 @@ class CcidSlot:
             self._job.over.set()
             self._job = None
 
-    def _incomplete(self, transfer: bytes) -> None:
-        length = int.from_bytes(transfer[1:5], "little") + HEADER_LENGTH
-        full_packets = transfer and len(transfer) % self._packet_size == 0
-        if full_packets and len(transfer) < length <= MAX_EXTENDED_COMMAND + HEADER_LENGTH:
-            self._partial = transfer
-        elif len(transfer) >= 7:
-            self._fail(transfer[0], transfer[5], transfer[6], _BAD_LENGTH)
-
-    def _fail(self, kind: int, slot: int, seq: int, error: int, *, icc: int | None = None) -> None:
-        status = CommandStatus.FAILED | (self._icc if icc is None else icc)
-        self._send(pack_frame(answer_type(kind), slot, seq, status, error, 0))
+    def _fail(self, kind: int, seq: int, error: int) -> None:
+        status = CommandStatus.FAILED | self._icc
+        self._send(pack_frame(answer_type(kind), self._number, seq, status, error, 0))
 
     def _refused(self, kind: int, seq: int) -> bool:
         if kind in {_ABORT, _GET_SLOT_STATUS}:
             return False
         if self._abort_control is not None or self._abort_bulk is not None:
-            self._fail(kind, 0, seq, SlotErrorCode.CMD_ABORTED)
+            self._fail(kind, seq, SlotErrorCode.CMD_ABORTED)
             return True
         if self._job is not None:
-            self._fail(kind, 0, seq, SlotErrorCode.CMD_SLOT_BUSY)
+            self._fail(kind, seq, SlotErrorCode.CMD_SLOT_BUSY)
             return True
         return False
 
     def _power_on(self, seq: int, _first: int, _second: int, _third: int, _data: bytes) -> None:
-        if self._card_lock.acquire(blocking=False):
+        contact = self._contact
+        if contact is None:
+            self._fail(MessageType.ICC_POWER_ON, seq, SlotErrorCode.ICC_MUTE)
+        elif contact.lock.acquire(blocking=False):
             try:
-                atr = self._card.power_on()
+                atr = contact.card.power_on()
             finally:
-                self._leave_card()
+                contact.leave()
             self._powered_on(seq, atr)
         else:
-            self._start(MessageType.ICC_POWER_ON, seq, self._card.power_on, self._powered_on)
+            self._start(
+                contact, MessageType.ICC_POWER_ON, seq, contact.card.power_on, self._powered_on
+            )
 
     def _powered_on(self, seq: int, atr: bytes) -> None:
         self._forget_command()
         self._icc = IccStatus.ACTIVE
-        self._send(data_block(0, seq, atr))
+        self._default_parameters()
+        self._send(data_block(self._number, seq, atr))
 
     def _power_off(self, seq: int, _first: int, _second: int, _third: int, _data: bytes) -> None:
         self._forget_command()
-        self._icc = IccStatus.INACTIVE
         self._take_power()
-        self._send(slot_status(0, seq, IccStatus.INACTIVE, 0, _CLOCK_STOPPED_LOW))
+        self._send(slot_status(self._number, seq, self._icc, 0, _CLOCK_STOPPED_LOW))
 
     def _take_power(self) -> None:
-        # A running command cannot be stopped; whoever runs it takes the power after it.
-        if self._card_lock.acquire(blocking=False):
-            self._power_lost = True
-            self._leave_card()
-        else:
-            self._power_lost = True
-
-    def _leave_card(self) -> None:
-        # With the slot's lock held, so that no loss of power slips in between.
-        if self._power_lost:
-            self._power_lost = False
-            self._card.power_off()
-        self._card_lock.release()
+        if self._contact is not None:
+            self._icc = IccStatus.INACTIVE
+            self._contact.take_power()
 
     def _slot_status(self, seq: int, _first: int, _second: int, _third: int, _data: bytes) -> None:
         clock = _CLOCK_STOPPED_LOW if self._icc else _CLOCK_RUNNING
-        self._send(slot_status(0, seq, self._icc, 0, clock))
+        self._send(slot_status(self._number, seq, self._icc, 0, clock))
 
-    def _parameters(self, seq: int, _first: int, _second: int, _third: int, _data: bytes) -> None:
-        self._send(parameters_block(0, seq, _T1, _PARAMETERS, self._icc))
+    def _default_parameters(self) -> None:
+        self._protocol = 0 if self._descriptor.protocols & 1 else 1
+        self._parameters = _PARAMETERS[self._protocol]
+
+    def _get_parameters(
+        self, seq: int, _first: int, _second: int, _third: int, _data: bytes
+    ) -> None:
+        self._send(parameters_block(self._number, seq, self._protocol, self._parameters, self._icc))
+
+    def _reset_parameters(self, seq: int, first: int, second: int, third: int, data: bytes) -> None:
+        self._default_parameters()
+        self._get_parameters(seq, first, second, third, data)
 
     def _set_parameters(
-        self, seq: int, protocol: int, _second: int, _third: int, data: bytes
+        self, seq: int, protocol: int, second: int, third: int, data: bytes
     ) -> None:
-        if protocol != _T1:
-            self._fail(MessageType.SET_PARAMETERS, 0, seq, _BAD_PROTOCOL)
-        elif len(data) != len(_PARAMETERS):
-            self._fail(MessageType.SET_PARAMETERS, 0, seq, _BAD_LENGTH)
+        if protocol > 1 or not self._descriptor.protocols >> protocol & 1:
+            self._fail(MessageType.SET_PARAMETERS, seq, _BAD_PROTOCOL)
+        elif len(data) != len(_PARAMETERS[protocol]):
+            self._fail(MessageType.SET_PARAMETERS, seq, _BAD_LENGTH)
         else:
-            self._send(parameters_block(0, seq, _T1, data, self._icc))
+            self._protocol, self._parameters = protocol, data
+            self._get_parameters(seq, protocol, second, third, data)
 
     def _bulk_abort(self, seq: int, _first: int, _second: int, _third: int, _data: bytes) -> None:
         self._forget_command()
@@ -260,84 +306,78 @@ class CcidSlot:
             self._slot_status(seq, 0, 0, 0, b"")
 
     def _xfr_block(self, seq: int, _wait: int, low: int, high: int, data: bytes) -> None:
-        if self._icc:
-            self._fail(_XFR_BLOCK, 0, seq, SlotErrorCode.ICC_MUTE)
-        elif high:
-            self._fail(_XFR_BLOCK, 0, seq, _BAD_LEVEL_PARAMETER)
-        elif not low and not self._chaining:
-            self._execute(seq, data)
+        contact = self._contact
+        if self._icc or contact is None:
+            self._fail(_XFR_BLOCK, seq, SlotErrorCode.ICC_MUTE)
+            return
+        try:
+            command = self._command(low | high << 8, data)
+        except FrameInvalid as error:
+            self._fail(_XFR_BLOCK, seq, error.offset)
+            return
+        if isinstance(command, Part):
+            self._send(data_block(self._number, seq, command.data, 0, 0, command.chain))
         else:
-            self._chained(seq, low, data)
+            self._execute(contact, seq, command)
 
-    def _chained(self, seq: int, level_parameter: int, data: bytes) -> None:
-        if level_parameter == ChainParameter.CONTINUE and self._response and not data:
-            self._respond(seq, self._response, begun=True)
-            return
-        begins = level_parameter == ChainParameter.FIRST
-        goes_on = level_parameter in {ChainParameter.MIDDLE, ChainParameter.LAST}
-        if not (begins or (goes_on and self._chaining)):
-            self._forget_command()
-            self._fail(_XFR_BLOCK, 0, seq, _BAD_LEVEL_PARAMETER)
-            return
-        if begins:
-            self._forget_command()
-        if len(self._command) + len(data) > MAX_EXTENDED_COMMAND:
-            self._forget_command()
-            self._fail(_XFR_BLOCK, 0, seq, _BAD_LENGTH)
-            return
-        self._command += data
-        self._chaining = level_parameter != ChainParameter.LAST
-        if self._chaining:
-            self._send(data_block(0, seq, b"", 0, 0, ChainParameter.CONTINUE))
-        else:
-            command = bytes(self._command)
-            self._command.clear()
-            self._execute(seq, command)
+    def _command(self, level_parameter: int, data: bytes) -> bytes | Part:
+        """What an XfrBlock brings the card, or the reader's own answer to it."""
+        if self._level is ExchangeLevel.EXTENDED_APDU:
+            return self._chains.take(level_parameter, data)
+        if level_parameter:
+            raise FrameInvalid("no chains here", offset=_BAD_LEVEL_PARAMETER)
+        if self._level is ExchangeLevel.SHORT_APDU:
+            try:
+                check_short_command(data)
+            except ApduInvalid as error:
+                raise FrameInvalid(str(error), offset=_BAD_LENGTH) from error
+        return data
 
-    def _execute(self, seq: int, command: bytes) -> None:
+    def _execute(self, contact: _Contact, seq: int, command: bytes) -> None:
         # A command that was aborted may still be in the card: the next one waits for it behind time
         # extensions, as a slow one does.
-        if self._card_lock.acquire(blocking=False):
+        card = contact.card
+        if contact.lock.acquire(blocking=False):
             try:
-                slow = self._card.is_slow(command)
-                response = b"" if slow else self._card.transmit(command)
+                slow = card.is_slow(command)
+                response = b"" if slow else card.transmit(command)
             finally:
-                self._leave_card()
+                contact.leave()
             if not slow:
                 if not self._icc:
                     self._respond(seq, response)
                 return
-        transmit = partial(self._card.transmit, command)
-        self._start(_XFR_BLOCK, seq, transmit, self._respond)
+        self._start(contact, _XFR_BLOCK, seq, partial(card.transmit, command), self._respond)
 
     def _start(
         self,
+        contact: _Contact,
         kind: int,
         seq: int,
         operation: Callable[[], bytes],
         finish: Callable[[int, bytes], None],
     ) -> None:
         job = self._job = _Job(kind, seq, operation, finish)
-        self._send(time_extension(0, seq, 1, kind))
+        self._send(time_extension(self._number, seq, 1, kind))
         # One that waits for the card already, with a command that was aborted, takes this one: a
         # host that aborts without end must not make threads without end.
-        if not self._worker_waits:
-            self._worker_waits = True
-            threading.Thread(target=self._work, daemon=True).start()
+        if not contact.worker_waits:
+            contact.worker_waits = True
+            threading.Thread(target=self._work, args=(contact,), daemon=True).start()
         threading.Thread(target=self._extend, args=(job,), daemon=True).start()
 
-    def _work(self) -> None:
-        self._card_lock.acquire()
+    def _work(self, contact: _Contact) -> None:
+        contact.lock.acquire()
         with self._lock:
-            self._worker_waits = False
-            job = self._job
+            contact.worker_waits = False
+            job = self._job if self._contact is contact else None
         answer = b""
         try:
             if job is not None:
                 answer = job.operation()
         finally:
             with self._lock:
-                self._leave_card()
+                contact.leave()
         with self._lock:
             if job is not None and self._job is job:
                 self._end_job()
@@ -348,14 +388,15 @@ class CcidSlot:
             with self._lock:
                 if self._job is not job:
                     return
-                self._send(time_extension(0, job.seq, 1, job.kind))
+                self._send(time_extension(self._number, job.seq, 1, job.kind))
 
-    def _respond(self, seq: int, response: bytes, *, begun: bool = False) -> None:
-        limit = self._max_data
-        if len(response) <= limit:
-            self._response = b""
-            self._send(data_block(0, seq, response, 0, 0, ChainParameter.LAST if begun else 0))
+    def _respond(self, seq: int, response: bytes) -> None:
+        if not response:
+            self._fail(_XFR_BLOCK, seq, SlotErrorCode.ICC_MUTE)
+        elif self._level is ExchangeLevel.EXTENDED_APDU:
+            data, chain = self._chains.answer(response)
+            self._send(data_block(self._number, seq, data, 0, 0, chain))
+        elif len(response) > self._max_data:
+            self._fail(_XFR_BLOCK, seq, SlotErrorCode.XFR_OVERRUN)
         else:
-            self._response = response[limit:]
-            chain = ChainParameter.MIDDLE if begun else ChainParameter.FIRST
-            self._send(data_block(0, seq, response[:limit], 0, 0, chain))
+            self._send(data_block(self._number, seq, response))

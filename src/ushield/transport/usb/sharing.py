@@ -1,0 +1,94 @@
+"""One reader, several slots: the connections of this process to them share what it claimed.
+
+An interface has one owner on USB, and a reader one sequence of commands. Whoever opens the second
+slot of a reader that this process has open joins in; other processes find it busy.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+from weakref import WeakValueDictionary
+
+import usb.core
+
+from ushield.ccid.reader import CcidReader
+from ushield.transport.holder import Holder
+from ushield.transport.usb.link import UsbLink
+
+__all__ = ["ClaimedReader", "claim"]
+
+
+class _Place:
+    """Where a device is: one thread at a time claims it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.claimed: ClaimedReader | None = None
+
+
+_places: Final[WeakValueDictionary[tuple[object, int, int], _Place]] = WeakValueDictionary()
+_places_lock: Final = threading.Lock()
+
+
+class ClaimedReader:
+    """A reader that this process has claimed, until the last of its slots is given back.
+
+    ``lock`` is for whoever sends commands; ``running`` says, to those who wait for it, that a
+    transfer is under way; ``opened`` that the reader was found ready.
+    """
+
+    def __init__(self, link: UsbLink, place: _Place) -> None:
+        self.reader = CcidReader(link.reader.descriptor)
+        self.lock = threading.RLock()
+        self.running = False
+        self.opened = False
+        self._link = link
+        self._place = place
+        self._slots: set[int] = set()
+
+    @property
+    def shared(self) -> bool:
+        """Whether several slots are in use."""
+        return len(self._slots) > 1
+
+    def has(self, slot: int) -> bool:
+        """Whether a connection has this slot."""
+        return slot in self._slots
+
+    def take(self, slot: int) -> UsbLink:
+        """A link for the connection to ``slot``, to be abandoned by itself."""
+        self._slots.add(slot)
+        return self._link.sibling()
+
+    def give_back(self, slot: int) -> None:
+        """The connection to ``slot`` has ended; with the last one the device is given back."""
+        with self._place.lock:
+            self._slots.discard(slot)
+            if not self._slots:
+                if self._place.claimed is self:
+                    self._place.claimed = None
+                self._link.close()
+
+
+def claim(
+    device: usb.core.Device,
+    slot: int,
+    find_device_holder: Callable[[usb.core.Device], Holder | None],
+) -> tuple[ClaimedReader, UsbLink]:
+    """Claim the reader, or join in where this process has it already and the slot is free.
+
+    Raises what `UsbLink.open` does.
+    """
+    key = (device.backend, int(device.bus), int(device.address))
+    with _places_lock:
+        place = _places.get(key)
+        if place is None:
+            place = _places[key] = _Place()
+    with place.lock:
+        claimed = place.claimed
+        if claimed is None or claimed.has(slot):
+            claimed = ClaimedReader(UsbLink.open(device, find_device_holder), place)
+            place.claimed = claimed
+        return claimed, claimed.take(slot)
