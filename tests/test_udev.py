@@ -13,7 +13,7 @@ RULES = Path(__file__).parent.parent / "udev" / "70-ushield.rules"
 
 def test_the_rules_name_every_device_of_the_profiles_once() -> None:
     named = re.findall(
-        r'^[^#]*ATTR\{idVendor\}=="([0-9a-f]{4})", ATTR\{idProduct\}=="([0-9a-f]{4})".*'
+        r'^[^#\n]*ATTR\{idVendor\}=="([0-9a-f]{4})", ATTR\{idProduct\}=="([0-9a-f]{4})".*'
         r'TAG\+="uaccess"',
         RULES.read_text(),
         re.MULTILINE,

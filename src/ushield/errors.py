@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 __all__ = [
     "AccessDenied",
     "ApduInvalid",
+    "BlindSigningRefused",
     "CapabilityMissing",
     "CardError",
     "CertificateInvalid",
@@ -20,6 +21,8 @@ __all__ = [
     "KeyUsageRefused",
     "LastTryRefused",
     "LoginRequired",
+    "ManagementKeyIncorrect",
+    "ManagementKeyRequired",
     "MessageInvalid",
     "NoDriver",
     "ObjectNotFound",
@@ -37,6 +40,7 @@ __all__ = [
     "SeveralTokens",
     "SignatureMismatch",
     "SlotEmpty",
+    "SlotOccupied",
     "SpecInvalid",
     "StatusWordError",
     "StorageFull",
@@ -268,6 +272,16 @@ class CapabilityMissing(UShieldError):
         self.capability = capability
 
 
+class BlindSigningRefused(CapabilityMissing):
+    """The token has no screen, and the caller did not say that it may sign blindly."""
+
+    code = "blind-signing-refused"
+    default_remedy = (
+        "Use a token with a screen. If the bank accepts what no screen showed, say so by name:"
+        " `session.sign_without_display`, `ushield sign --accept-blind`."
+    )
+
+
 class CardError(UShieldError):
     """The card answered, and refused."""
 
@@ -300,6 +314,18 @@ class StorageFull(CardError):
 
     code = "storage-full"
     default_remedy = "Free space on the disk of a virtual token; take a real one to the bank."
+
+
+class SlotOccupied(CardError):
+    """There is a key, or a certificate, where a new key was to be; ``slot`` names the place."""
+
+    code = "slot-occupied"
+    default_remedy = "Choose another slot; or, to lose what is there for good, say --replace."
+    carries: ClassVar[tuple[str, ...]] = ("slot",)
+
+    def __init__(self, message: str, *, slot: str) -> None:
+        super().__init__(message)
+        self.slot = slot
 
 
 class ObjectNotFound(CardError):
@@ -379,6 +405,20 @@ class LoginRequired(PinError):
 
     code = "login-required"
     default_remedy = "Open a session with the PIN, or give the PIN with the operation."
+
+
+class ManagementKeyRequired(LoginRequired):
+    """The operation wants the card's management key proven first."""
+
+    code = "management-key-required"
+    default_remedy = "Give the management key: --management-key-file, or --management-key."
+
+
+class ManagementKeyIncorrect(PinError):
+    """This is not the card's management key. No counter limits the guesses."""
+
+    code = "management-key-incorrect"
+    default_remedy = "Give the card's own management key; whoever set the card up has it."
 
 
 class PinChangeRequired(PinError):

@@ -1,4 +1,4 @@
-"""A PIN as a secret: no readable repr, wiped after use; and the rules a new one must keep."""
+"""PINs and keys as secrets: no readable repr, wiped after use; what a new PIN must be like."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ import itertools
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
-from typing import NoReturn
+from typing import NoReturn, Self
 
-from ushield.errors import PinInvalid
+from ushield.errors import InputInvalid, PinInvalid
 
-__all__ = ["Pin", "PinReference", "PinRules", "PinState"]
+__all__ = [
+    "KnownManagementKey",
+    "ManagementKey",
+    "Pin",
+    "PinReference",
+    "PinRules",
+    "PinState",
+    "Secret",
+]
+
+
+_HEX = b"0123456789abcdefABCDEF"
 
 
 class PinReference(Enum):
@@ -21,10 +32,20 @@ class PinReference(Enum):
     PUK = "puk"
 
 
-class Pin:
-    """A PIN or PUK on its way to the token.
+class KnownManagementKey(Enum):
+    """A management key that need not be handed in, if it is asked for by name.
 
-    Keeps its own copy of the digits and overwrites it on ``wipe`` (or at the end of a ``with``).
+    The one that every such card comes with, or one that the card itself keeps behind the PIN.
+    """
+
+    DEFAULT = "default"
+    BEHIND_PIN = "behind-pin"
+
+
+class Secret:
+    """Something secret on its way to the token.
+
+    Keeps its own copy of the bytes and overwrites it on ``wipe`` (or at the end of a ``with``).
     Python may have made other copies of a ``str`` before it came here: hand in ``bytearray``
     where that matters.
     """
@@ -38,9 +59,9 @@ class Pin:
         self._secret = bytearray(secret)
 
     def reveal(self) -> bytes:
-        """The secret in ASCII, for the one APDU that carries it. ``ValueError`` once wiped."""
+        """The secret, for the one APDU that carries it. ``ValueError`` once wiped."""
         if not self._secret:
-            raise ValueError("this PIN is empty or was wiped")
+            raise ValueError("this secret is empty or was wiped")
         return bytes(self._secret)
 
     def wipe(self) -> None:
@@ -52,7 +73,7 @@ class Pin:
     def __len__(self) -> int:
         return len(self._secret)
 
-    def __enter__(self) -> Pin:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -64,17 +85,41 @@ class Pin:
         self.wipe()
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Pin):
+        if not isinstance(other, Secret):
             return NotImplemented
         return hmac.compare_digest(self._secret, other._secret)
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return "Pin(hidden)"
+        return f"{type(self).__name__}(hidden)"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a PIN is not written down")
+        raise TypeError("a secret is not written down")
+
+
+class Pin(Secret):
+    """A PIN or PUK, in ASCII."""
+
+    __slots__ = ()
+
+
+class ManagementKey(Secret):
+    """The key by which a card's owner makes key pairs and writes certificates: its raw bytes."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_hex(cls, digits: bytes | bytearray) -> Self:
+        """Read one from hexadecimal digits; `InputInvalid` for other text or another length."""
+        key = bytearray()
+        if len(digits) not in (32, 48, 64) or not all(digit in _HEX for digit in digits):
+            raise InputInvalid("a management key is 16, 24 or 32 bytes in hexadecimal digits")
+        try:
+            key.extend(int(digits[at : at + 2], 16) for at in range(0, len(digits), 2))
+            return cls(key)
+        finally:
+            key[:] = bytes(len(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +135,7 @@ class PinRules:
     puk_max_tries: int = 10
     must_change_default: bool = True
     pin_per_signature: bool = True
+    digits_only: bool = True
 
     def check_format(self, secret: bytes | bytearray, reference: PinReference) -> None:
         """Raise `PinInvalid` unless ``secret`` could be a PIN at all: digits, length."""
@@ -99,7 +145,7 @@ class PinRules:
                 reference=reference.value,
                 rule="length",
             )
-        if not all(0x30 <= digit <= 0x39 for digit in secret):
+        if self.digits_only and not all(0x30 <= digit <= 0x39 for digit in secret):
             raise PinInvalid("digits only", reference=reference.value, rule="characters")
 
     def check_new(self, secret: bytes | bytearray, reference: PinReference) -> None:
@@ -116,13 +162,18 @@ class PinRules:
 
 @dataclass(frozen=True, slots=True)
 class PinState:
-    """One PIN's counter, as the token tells it. Asking spends no try."""
+    """One PIN's counter, as the token tells it. Asking spends no try.
+
+    ``max_tries`` is 0 where the token does not tell; ``is_default`` says that it is still the one
+    that everybody knows.
+    """
 
     reference: PinReference
     tries_left: int
     max_tries: int
     must_change: bool = False
     verified: bool = False
+    is_default: bool = False
 
     @property
     def locked(self) -> bool:

@@ -95,7 +95,7 @@ def test_the_driver_of_the_guide_takes_its_family_s_cards_and_no_others(
     acme = next(driver for driver in drivers() if driver.name == "acme")
     assert (acme.knows(listed), acme.knows(other)) == (True, False)
     with pytest.raises(NoDriver):
-        driver_for(scripted(["6A82"] * len(drivers())))
+        driver_for(scripted(["6A82"] * 2 * len(drivers())))
 
 
 class Finger(threading.Thread):

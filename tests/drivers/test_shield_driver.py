@@ -151,7 +151,10 @@ class TestProbe:
         assert info.screen == profile.screen
         assert (info.max_message, info.timeout) == (profile.max_message, profile.timeout)
         assert info.virtual
-        assert info.capabilities == set(Capability) - {Capability.REMOTE_UNBLOCK}
+        assert info.capabilities == set(Capability) - {
+            Capability.REMOTE_UNBLOCK,
+            Capability.MANAGEMENT_KEY,
+        }
 
     def test_probing_sends_one_select_and_changes_nothing(
         self, bench: Bench, tmp_path: Path

@@ -46,6 +46,8 @@ _BY_ERROR: dict[type[errors.UShieldError], ExitCode] = {
     errors.TokenRemoved: ExitCode.TOKEN_REMOVED,
     errors.NoDriver: ExitCode.NO_DRIVER,
     errors.CapabilityMissing: ExitCode.NO_DRIVER,
+    errors.BlindSigningRefused: ExitCode.POLICY_REFUSED,
+    errors.SlotOccupied: ExitCode.POLICY_REFUSED,
     errors.ObjectNotFound: ExitCode.INPUT_INVALID,
     errors.SeveralObjects: ExitCode.INPUT_INVALID,
     errors.KeyUsageRefused: ExitCode.POLICY_REFUSED,

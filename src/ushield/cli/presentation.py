@@ -40,22 +40,30 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(line.replace("\n", "\\n") for line in lines)
 
 
-def pin_facts(state: PinState) -> dict[str, Any]:
-    """A counter for programs."""
+def pin_facts(state: PinState | None) -> dict[str, Any] | None:
+    """A counter for programs; ``None`` for one that the token does not tell."""
+    if state is None:
+        return None
     return {
         "tries_left": state.tries_left,
         "max_tries": state.max_tries,
         "locked": state.locked,
         "must_change": state.must_change,
+        "is_default": state.is_default,
     }
 
 
-def describe_pin(state: PinState) -> str:
+def describe_pin(state: PinState | None) -> str:
     """A counter for people."""
+    if state is None:
+        return "the token does not tell"
     if state.locked:
         return "locked"
-    text = f"{state.tries_left} of {state.max_tries} tries left"
-    return f"{text}, must be changed before use" if state.must_change else text
+    of_most = f" of {state.max_tries}" if state.max_tries else ""
+    text = f"{state.tries_left}{of_most} tries left"
+    if state.must_change:
+        return f"{text}, must be changed before use"
+    return f"{text}, STILL THE ONE THAT EVERYBODY KNOWS: change it" if state.is_default else text
 
 
 def token_facts(info: TokenInfo) -> dict[str, Any]:
@@ -96,6 +104,9 @@ def key_facts(key: KeyInfo) -> dict[str, Any]:
         "label": key.label,
         "algorithm": key.algorithm.value,
         "usage": key.usage.value,
+        "pin": key.pin and key.pin.value,
+        "touch": key.touch and key.touch.value,
+        "generated": key.generated,
     }
 
 

@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
-from ushield.pin import Pin, PinReference, PinRules, PinState
+from ushield.pin import (
+    KnownManagementKey,
+    ManagementKey,
+    Pin,
+    PinReference,
+    PinRules,
+    PinState,
+)
 from ushield.shield.application import Counters, ScreenInfo
 from ushield.shield.events import PanelEvent
 from ushield.shield.requests import Begun, RequestState, Signed, Voucher
 from ushield.transport.connection import CardConnection, DeviceInfo
 
 __all__ = [
+    "USUAL",
     "Capability",
     "CertificateInfo",
+    "Demand",
     "DriverFactory",
     "KeyInfo",
+    "KeyOptions",
     "KeyUsage",
     "TokenDriver",
     "TokenInfo",
@@ -34,6 +44,8 @@ class Capability(StrEnum):
     ATTESTATION = "attestation"
     REMOTE_UNBLOCK = "remote-unblock"
     KEY_GENERATION = "key-generation"
+    MANAGEMENT_KEY = "management-key"
+    """Key pairs and certificates want this key proven, and not the PIN."""
 
 
 class KeyUsage(StrEnum):
@@ -41,6 +53,37 @@ class KeyUsage(StrEnum):
 
     DISPLAY = "display"
     AUTHENTICATION = "authentication"
+
+
+class Demand(StrEnum):
+    """How often a key wants something of the person: the PIN, or a touch of the token.
+
+    ``ONCE``: as long as it lasts (a login, or some seconds after a touch). ``UNKNOWN``: the token
+    does not tell.
+    """
+
+    NEVER = "never"
+    ONCE = "once"
+    ALWAYS = "always"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOptions:
+    """What a key pair to be made should be like, on tokens that let one choose.
+
+    ``place`` is the slot's name ("9c"); the token's own choice for what is ``None``. ``replace``:
+    what is in that place may be lost.
+    """
+
+    place: str | None = None
+    pin: Demand | None = None
+    touch: Demand | None = None
+    replace: bool = False
+
+
+USUAL: Final = KeyOptions()
+"""What the token makes of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +112,11 @@ class TokenInfo:
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """A key pair on the token. ``key_id`` is CKA_ID, ``public_key`` SubjectPublicKeyInfo in DER."""
+    """A key pair on the token. ``key_id`` is CKA_ID, ``public_key`` SubjectPublicKeyInfo in DER.
+
+    ``pin`` and ``touch`` are what each use wants, ``None`` where that is the same for all keys of
+    the token (`PinRules`, and its screen); ``generated`` is ``None`` where it is not told.
+    """
 
     reference: int
     algorithm: KeyAlgorithm
@@ -77,6 +124,9 @@ class KeyInfo:
     key_id: bytes
     label: str
     public_key: bytes
+    pin: Demand | None = None
+    touch: Demand | None = None
+    generated: bool | None = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +161,20 @@ class TokenDriver(Protocol):
         """Name the token. Wants the PIN."""
 
     def pin_states(self) -> Mapping[PinReference, PinState]:
-        """The tries left now; spends none."""
+        """The tries left now, of those secrets that the token tells it of; spends none."""
 
     def verify_pin(self, pin: Pin) -> None:
         """Prove the user's PIN to the token."""
 
     def logout(self) -> None:
-        """Make the token forget that a PIN was verified."""
+        """Make the token forget what was proven to it."""
+
+    @property
+    def management_touch(self) -> Demand:
+        """Whether proving the management key wants a touch."""
+
+    def prove_management_key(self, key: ManagementKey | KnownManagementKey) -> None:
+        """Prove the key that key pairs and certificates want, on tokens that have one."""
 
     def change_pin(self, reference: PinReference, old: Pin, new: Pin) -> None:
         """Replace the user's PIN or the PUK."""
@@ -134,11 +191,27 @@ class TokenDriver(Protocol):
     def keys(self) -> tuple[KeyInfo, ...]:
         """The key directory."""
 
-    def generate_key(self, algorithm: KeyAlgorithm, usage: KeyUsage, label: str) -> KeyInfo:
-        """Make a key pair on the token. Wants the PIN; takes up to a minute for RSA-4096."""
+    def generate_key(
+        self,
+        algorithm: KeyAlgorithm,
+        usage: KeyUsage,
+        label: str,
+        options: KeyOptions = USUAL,
+    ) -> KeyInfo:
+        """Make a key pair on the token; takes up to a minute for RSA-4096.
+
+        This, and what else writes keys and certificates, wants the PIN, or the management key on
+        tokens that have one.
+        """
+
+    def introduce_key(self, place: str, public_key: bytes) -> KeyInfo:
+        """Say which key pair is in ``place``, for tokens that do not tell: until they are closed.
+
+        ``public_key`` is SubjectPublicKeyInfo in DER.
+        """
 
     def delete_key(self, key_reference: int) -> None:
-        """Delete a key pair with its certificate. Wants the PIN."""
+        """Delete a key pair with its certificate."""
 
     def certificates(self) -> tuple[CertificateInfo, ...]:
         """The certificate directory."""
@@ -147,10 +220,10 @@ class TokenDriver(Protocol):
         """One certificate in DER."""
 
     def write_certificate(self, der: bytes, label: str, *, is_ca: bool = False) -> int:
-        """Store a certificate, all or nothing; its slot. Wants the PIN."""
+        """Store a certificate, all or nothing; its slot."""
 
     def delete_certificate(self, slot: int) -> None:
-        """Delete one. Wants the PIN."""
+        """Delete one."""
 
     def sign_digest(self, key_reference: int, algorithm: HashAlgorithm, digest: bytes) -> bytes:
         """Sign a digest with an authentication key: PKCS #1 v1.5, or ECDSA in DER."""

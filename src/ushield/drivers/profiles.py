@@ -1,15 +1,18 @@
 """What a driver knows of its tokens before it talks to them: TOML files beside it, one a family.
 
 A profile says which driver it is for, which devices it lists (vendor and product id), and how long
-their commands may take, in seconds.
+their commands may take, in seconds; and in a table named after the driver what else that wants to
+know, which the driver checks itself.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from ushield.errors import InputInvalid
 from ushield.transport.connection import DeviceInfo
@@ -28,20 +31,27 @@ class ProfileInvalid(InputInvalid):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long an exchange may take, in seconds, until the token counts as not answering."""
+    """How long an exchange may take, in seconds, until the token counts as not answering.
+
+    ``touch`` is how long the token waits for a person's touch, on top of that.
+    """
 
     command: float
     key_generation: float
     close: float
+    touch: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class DriverProfile:
-    """One family of tokens. ``devices`` are (vendor id, product id) of USB."""
+    """One family of tokens. ``devices`` are (vendor id, product id) of USB; ``own`` is the table
+    of the driver's own.
+    """
 
     driver: str
     devices: frozenset[tuple[int, int]]
     timeouts: Timeouts
+    own: Mapping[str, Any] = field(default_factory=dict)
 
     def lists(self, device: DeviceInfo) -> bool:
         """Whether ``device`` is one of this family, as far as its USB ids tell."""
@@ -69,9 +79,10 @@ def read_profile(text: str) -> DriverProfile:
     try:
         table = tomllib.loads(text)
         profile = DriverProfile(
-            driver=table.pop("driver"),
+            driver=(driver := table.pop("driver")),
             devices=frozenset(_device(**entry) for entry in table.pop("devices")),
             timeouts=Timeouts(**table.pop("timeouts")),
+            own=table.pop(str(driver), {}),
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ProfileInvalid(f"driver profile: {error}") from error
@@ -95,3 +106,7 @@ def _check(profile: DriverProfile) -> None:
     for seconds in (times.command, times.key_generation, times.close):
         if type(seconds) not in (int, float) or not 0 < seconds < float("inf"):
             raise ProfileInvalid(f"driver profile: {seconds!r} is no time to wait")
+    if type(times.touch) not in (int, float) or not 0 <= times.touch < float("inf"):
+        raise ProfileInvalid(f"driver profile: {times.touch!r} is no time to wait")
+    if not isinstance(profile.own, dict):
+        raise ProfileInvalid(f"driver profile: {profile.driver} is no table")

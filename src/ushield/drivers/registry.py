@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ushield.drivers.base import DriverFactory, TokenDriver
-from ushield.errors import NoDriver
+from ushield.errors import InputInvalid, NoDriver
 from ushield.plugins import Plugins
 from ushield.transport.connection import CardConnection
 
@@ -21,18 +21,30 @@ def drivers() -> tuple[DriverFactory, ...]:
     return _DRIVERS.working()
 
 
-def driver_for(connection: CardConnection) -> TokenDriver:
+def driver_for(connection: CardConnection, name: str | None = None) -> TokenDriver:
     """Open the token behind ``connection`` with the driver that knows it.
 
-    Drivers that list the device are asked first; a driver is asked by its `DriverFactory.probe`,
-    which changes nothing on the card. `NoDriver` if none takes it; `TransportError` if the card
-    does not answer. The connection stays open then, and the caller's.
+    Drivers that list the device are asked first, those that take any card of a standard last; a
+    driver is asked by its `DriverFactory.probe`, which changes nothing on the card. With ``name``
+    only that driver is asked, for cards with several applications. `NoDriver` if none takes it,
+    `InputInvalid` for a name that no driver has; `TransportError` if the card does not answer.
+    The connection stays open then, and the caller's.
     """
     device = connection.device
-    for factory in sorted(drivers(), key=lambda factory: not factory.knows(device)):
+    factories = [one for one in drivers() if name in (None, one.name)]
+    if name is not None and not factories:
+        known = ", ".join(one.name for one in drivers())
+        raise InputInvalid(f"no driver is called {name}", remedy=f"There are: {known}.")
+    for factory in sorted(factories, key=lambda one: (not one.knows(device), _takes_any(one))):
         driver = factory.probe(connection)
         if driver is not None:
             return driver
     broken = [f"driver {one.name} cannot be loaded: {one.reason}" for one in _DRIVERS.broken()]
     card = f"the card in {device.spec} (ATR {connection.atr.hex(' ').upper()})"
-    raise NoDriver("; ".join([f"no driver knows {card}", *broken]))
+    who = "no driver knows" if name is None else f"the driver {name} does not know"
+    raise NoDriver("; ".join([f"{who} {card}", *broken]))
+
+
+def _takes_any(factory: DriverFactory) -> bool:
+    # Most drivers are for one family and need not say so.
+    return bool(getattr(factory, "takes_any_maker", False))

@@ -30,17 +30,28 @@ _CHAINING = 0x10
 _GET_RESPONSE = 0xC0
 _SHORT_OVERHEAD = 4 + 1 + 1
 _EXTENDED_OVERHEAD = 4 + 3 + 2
+_SHORT = ApduLimits(
+    max_command=_SHORT_OVERHEAD + MAX_SHORT_DATA, max_response=MAX_SHORT_NE + 2, extended=False
+)
 
 
 class ApduChannel:
     """Commands and answers of any length over one `CardConnection`; safe from several threads.
 
-    With ``log``, every APDU that goes over the connection is recorded in it, secrets masked.
+    ``extended`` False keeps to short APDUs, for cards that need not know others. With ``log``,
+    every APDU that goes over the connection is recorded in it, secrets masked.
     """
 
-    __slots__ = ("connection",)
+    __slots__ = ("_extended", "connection")
 
-    def __init__(self, connection: CardConnection, *, log: TrafficLog | None = None) -> None:
+    def __init__(
+        self,
+        connection: CardConnection,
+        *,
+        log: TrafficLog | None = None,
+        extended: bool = True,
+    ) -> None:
+        self._extended = extended
         self.connection = connection if log is None else RecordingConnection(connection, log)
 
     def send(self, command: CommandApdu, *, timeout: float | None = None) -> ResponseApdu:
@@ -56,6 +67,8 @@ class ApduChannel:
         connection = self.connection
         with connection.hold(timeout):
             limits = connection.limits
+            if not self._extended and limits.extended:
+                limits = _SHORT
             response = self._send_chained(command, command.ne, limits, deadline)
             # Without Le there is nothing to correct, and a PIN must not be sent twice.
             if response.sw >> 8 == 0x6C and command.ne:

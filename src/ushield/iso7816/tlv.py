@@ -50,7 +50,7 @@ def encode(tag: int, value: bytes) -> bytes:
     raise ValueError("a data object of 16 MiB or more")
 
 
-def _read_header(data: bytes, at: int, end: int) -> tuple[int, int, int]:
+def _read_header(data: bytes, at: int, end: int, *, shortest: bool = True) -> tuple[int, int, int]:
     """Tag, start of the value and its end, of the object at ``at``."""
     start = at
     tag = data[at]
@@ -85,7 +85,7 @@ def _read_header(data: bytes, at: int, end: int) -> tuple[int, int, int]:
         if at + count > end:
             raise TlvInvalid(f"length cut short at byte {at - 1}")
         length = int.from_bytes(data[at : at + count], "big")
-        if length < 0x80 or length >> (8 * (count - 1)) == 0:
+        if shortest and (length < 0x80 or length >> (8 * (count - 1)) == 0):
             raise TlvInvalid(f"length at byte {at - 1} is not in its shortest form")
         at += count
     if at + length > end:
@@ -123,18 +123,18 @@ def _check_depth(data: bytes, tag_byte: int, start: int, end: int, depth: int) -
         at = after
 
 
-def parse(data: bytes, *, nested: bool = True) -> tuple[Tlv, ...]:
+def parse(data: bytes, *, nested: bool = True, shortest: bool = True) -> tuple[Tlv, ...]:
     """All data objects of ``data``, which must end with the last one; constructed ones are checked
     all the way down. `TlvInvalid` says what is wrong and where.
 
     ``nested=False`` leaves the values alone, for formats that put plain bytes under tags which
-    say "constructed".
+    say "constructed"; ``shortest=False`` takes lengths in more bytes than they need as well.
     """
     objects = []
     at, end = 0, len(data)
     while at < end:
         first = data[at]
-        tag, value, after = _read_header(data, at, end)
+        tag, value, after = _read_header(data, at, end, shortest=shortest)
         if nested:
             _check_depth(data, first, value, after, 1)
         objects.append(Tlv(tag, data[value:after]))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import cast
 
-from ushield.drivers.base import CertificateInfo, KeyInfo, KeyUsage, TokenDriver
+from ushield.drivers.base import CertificateInfo, Demand, KeyInfo, KeyUsage, TokenDriver
 from ushield.errors import ProtocolViolation
 from ushield.keystore.attributes import Attribute, ObjectClass, Template, check_template
 from ushield.keystore.objects import Certificate, PrivateKey, PublicKey, StoredObject
@@ -98,7 +98,10 @@ class Catalogue:
                 continue
             if wanted in (None, ObjectClass.PUBLIC_KEY) and _has(PublicKey(info), template):
                 yield PublicKey(info)
-            private = PrivateKey(info, each_signature and info.usage is KeyUsage.DISPLAY)
+            always = info.pin is Demand.ALWAYS or (
+                info.pin is None and each_signature and info.usage is KeyUsage.DISPLAY
+            )
+            private = PrivateKey(info, always)
             if wanted in (None, ObjectClass.PRIVATE_KEY) and _has(private, template):
                 yield private
 

@@ -134,7 +134,7 @@ def _key_common(object_class: ObjectClass, info: KeyInfo) -> dict[Attribute, Att
         Attribute.DESTROYABLE: True,
         Attribute.KEY_TYPE: _key_type(info.algorithm),
         Attribute.DERIVE: False,
-        Attribute.LOCAL: True,
+        Attribute.LOCAL: info.generated is True,
         Attribute.KEY_GEN_MECHANISM: (
             Mechanism.RSA_PKCS_KEY_PAIR_GEN if rsa else Mechanism.EC_KEY_PAIR_GEN
         ),
@@ -169,9 +169,9 @@ class PrivateKey:
         """All attributes of clause 4.9 that hold for a key on this token."""
         return _key_common(ObjectClass.PRIVATE_KEY, self.info) | {
             Attribute.SENSITIVE: True,
-            Attribute.ALWAYS_SENSITIVE: True,
+            Attribute.ALWAYS_SENSITIVE: self.info.generated is True,
             Attribute.EXTRACTABLE: False,
-            Attribute.NEVER_EXTRACTABLE: True,
+            Attribute.NEVER_EXTRACTABLE: self.info.generated is True,
             Attribute.SIGN: True,
             Attribute.ALWAYS_AUTHENTICATE: self.always_authenticate,
         }

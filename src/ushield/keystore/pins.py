@@ -13,11 +13,8 @@ from ushield.pin import Pin, PinReference, PinState
 __all__ = ["TokenPin", "verify_guarded"]
 
 
-def _state(driver: TokenDriver, reference: PinReference) -> PinState:
-    try:
-        return driver.pin_states()[reference]
-    except KeyError:
-        raise ProtocolViolation(f"the token told no state of its {reference.value} PIN") from None
+def _state(driver: TokenDriver, reference: PinReference) -> PinState | None:
+    return driver.pin_states().get(reference)
 
 
 @contextmanager
@@ -27,6 +24,10 @@ def _last_try_guarded(
     # Held, so that no other thread spends a try between the look at the counter and the attempt.
     with driver.connection.hold():
         state = _state(driver, reference)
+        if state is None:
+            # The token does not tell, and nothing can be guarded.
+            yield
+            return
         if state.locked:
             raise PinLocked(reference=reference.value)
         if state.final_try and not allow_last_try:
@@ -65,11 +66,14 @@ class TokenPin:
     def state(self) -> PinState:
         """The user PIN's counter and flags now."""
         with self._reach() as driver:
-            return _state(driver, PinReference.USER)
+            state = _state(driver, PinReference.USER)
+        if state is None:
+            raise ProtocolViolation("the token told no state of its PIN")
+        return state
 
     @property
-    def puk(self) -> PinState:
-        """The PUK's counter and flags now."""
+    def puk(self) -> PinState | None:
+        """The PUK's counter and flags now; ``None`` where the token does not tell them."""
         with self._reach() as driver:
             return _state(driver, PinReference.PUK)
 

@@ -14,7 +14,13 @@ from ushield.shield.requests import Signed
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["CertificateRequest", "SubjectInvalid", "assemble_request", "encode_subject"]
+__all__ = [
+    "CertificateRequest",
+    "SubjectInvalid",
+    "assemble_request",
+    "encode_request_info",
+    "encode_subject",
+]
 
 _SEQUENCE, _BIT_STRING = 0x30, 0x03
 # AlgorithmIdentifiers in DER: RSA has NULL parameters (RFC 4055, 5), ECDSA none (RFC 5758, 3.2).
@@ -68,10 +74,18 @@ def encode_subject(subject: str | x509.Name) -> bytes:
     return subject.public_bytes()
 
 
+def encode_request_info(subject: bytes, public_key: bytes) -> bytes:
+    """A CertificationRequestInfo (RFC 2986, 4.1) in DER, without attributes, for a host to sign.
+
+    ``subject`` is a Name, ``public_key`` a SubjectPublicKeyInfo, both in DER.
+    """
+    return encode(_SEQUENCE, b"\x02\x01\x00" + subject + public_key + b"\xa0\x00")
+
+
 def assemble_request(key: PrivateKey, subject: bytes, signed: Signed) -> CertificateRequest:
     """The request with its signature, checked: this subject, this key, a signature that holds.
 
-    ``signed`` is the CertificationRequestInfo that the token built. `SignatureMismatch` otherwise.
+    ``signed`` is the CertificationRequestInfo that was signed. `SignatureMismatch` otherwise.
     """
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm

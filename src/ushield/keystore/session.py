@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
-from ushield.drivers.base import KeyUsage, TokenDriver
+from ushield.drivers.base import USUAL, KeyOptions, KeyUsage, TokenDriver
 from ushield.errors import UShieldError
 from ushield.keystore.attributes import Template
 from ushield.keystore.objects import Certificate, PrivateKey, PublicKey, StoredObject
@@ -18,7 +18,7 @@ from ushield.keystore.query import Query
 if TYPE_CHECKING:
     from ushield.keystore.health import Finding
     from ushield.keystore.token import Token
-    from ushield.pin import Pin
+    from ushield.pin import KnownManagementKey, ManagementKey, Pin
     from ushield.shield.requests import Voucher
 
 __all__ = ["Session", "SessionClosed"]
@@ -115,11 +115,39 @@ class Session:
         """The certificate of a key. `ObjectNotFound` where there is none yet."""
         return self.certificates(key_id=key.key_id).one()
 
-    def generate_key(self, algorithm: KeyAlgorithm, usage: KeyUsage, *, label: str) -> PrivateKey:
-        """Make a key pair on the token. `LoginRequired`, `TokenFull`."""
+    def prove_management_key(self, key: ManagementKey | KnownManagementKey) -> None:
+        """Prove the key that a token with ``Capability.MANAGEMENT_KEY`` wants for its key pairs and
+        certificates, instead of the PIN. It lasts until `logout`, for all sessions.
+
+        `ManagementKeyIncorrect`; `LoginRequired` for one behind the PIN; `Rejected` or `TimedOut`
+        where it wants a touch; `CapabilityMissing` on other tokens. A key that everybody knows is
+        used only if it is asked for: `KnownManagementKey.DEFAULT`.
+        """
+        with self._reach() as driver:
+            driver.prove_management_key(key)
+
+    def generate_key(
+        self,
+        algorithm: KeyAlgorithm,
+        usage: KeyUsage,
+        *,
+        label: str = "",
+        options: KeyOptions = USUAL,
+    ) -> PrivateKey:
+        """Make a key pair on the token. `LoginRequired`, `TokenFull`, `SlotOccupied`."""
         with self._changing() as driver:
-            info = driver.generate_key(algorithm, usage, label)
-        return self.private_keys(key_id=info.key_id).one()
+            info = driver.generate_key(algorithm, usage, label, options)
+        return next(key for key in self.private_keys(key_id=info.key_id) if key.info == info)
+
+    def introduce_key(self, place: str, public_key: bytes) -> PrivateKey:
+        """Say which key pair is in ``place``, on a token that does not tell and has no certificate
+        for it yet. ``public_key`` is SubjectPublicKeyInfo in DER.
+
+        `InputInvalid` where the token tells another key; `CapabilityMissing` where it tells all.
+        """
+        with self._changing() as driver:
+            info = driver.introduce_key(place, public_key)
+        return next(key for key in self.private_keys(key_id=info.key_id) if key.info == info)
 
     def delete_key(self, key: PrivateKey | PublicKey) -> None:
         """Delete a key pair from the token, and its certificate with it: there is no way back.

@@ -19,6 +19,7 @@ __all__ = [
     "EXTENSIONS_VERSION",
     "KEY_SLOTS",
     "PIN_SIZE",
+    "RETIRED",
     "RID",
     "WHOLE_CARD",
     "DataTag",
@@ -47,6 +48,7 @@ DEFAULT_MANAGEMENT_KEY = bytes.fromhex("0102030405060708" * 3)
 class Instruction(IntEnum):
     """INS bytes; all have class 00."""
 
+    SELECT = 0xA4
     VERIFY = 0x20
     CHANGE_REFERENCE_DATA = 0x24
     RESET_RETRY_COUNTER = 0x2C
@@ -83,8 +85,9 @@ class Slot(IntEnum):
     ATTESTATION = 0xF9
 
 
-_RETIRED = range(0x82, 0x96)
-KEY_SLOTS = frozenset({*_RETIRED, 0x9A, 0x9C, 0x9D, 0x9E})
+RETIRED = range(0x82, 0x96)
+"""Where keys go that were replaced, and can still decrypt."""
+KEY_SLOTS = frozenset({*RETIRED, 0x9A, 0x9C, 0x9D, 0x9E})
 """Where key pairs of the card's holder may be: four, and twenty for retired keys."""
 
 
@@ -97,6 +100,7 @@ class DataTag(IntEnum):
     FINGERPRINTS = 0x5FC103
     FACIAL_IMAGE = 0x5FC108
     PRINTED_INFORMATION = 0x5FC109
+    """On some cards also the management key, behind the PIN."""
     KEY_HISTORY = 0x5FC10C
     IRIS_IMAGES = 0x5FC121
     ATTESTATION_CERTIFICATE = 0x5FFF01
@@ -108,7 +112,7 @@ CERTIFICATE_TAG = {
     Slot.KEY_MANAGEMENT: 0x5FC10B,
     Slot.CARD_AUTHENTICATION: 0x5FC101,
     Slot.ATTESTATION: int(DataTag.ATTESTATION_CERTIFICATE),
-} | {slot: 0x5FC10D + number for number, slot in enumerate(_RETIRED)}
+} | {slot: 0x5FC10D + number for number, slot in enumerate(RETIRED)}
 """Which object holds the certificate of which key."""
 
 

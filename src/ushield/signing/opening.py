@@ -12,19 +12,22 @@ if TYPE_CHECKING:
 __all__ = ["open_token", "token_behind"]
 
 
-def open_token(spec: str | None = None, *, timeout: float = 5.0) -> SigningToken:
+def open_token(
+    spec: str | None = None, *, driver: str | None = None, timeout: float = 5.0
+) -> SigningToken:
     """Open the token that ``spec`` names: a serial, ``usb:BUS-PORT``, ``virtual:PATH``.
 
     Without a ``spec``, the only one plugged in; a virtual token is never taken unless it is named.
-    ``timeout`` in seconds bounds the opening. `TokenNotFound`, `SeveralTokens`, `TokenBusy`,
-    `AccessDenied`, `NoDriver`, `SpecInvalid` or another `TransportError`.
+    ``driver`` names the one to use, for cards with several applications ("piv" on a token that has
+    a screen as well). ``timeout`` in seconds bounds the opening. `TokenNotFound`, `SeveralTokens`,
+    `TokenBusy`, `AccessDenied`, `NoDriver`, `SpecInvalid` or another `TransportError`.
     """
     from ushield.transport.registry import open_spec
 
-    return token_behind(open_spec(spec, timeout=timeout))
+    return token_behind(open_spec(spec, timeout=timeout), driver)
 
 
-def token_behind(connection: CardConnection) -> SigningToken:
+def token_behind(connection: CardConnection, driver: str | None = None) -> SigningToken:
     """The token behind a connection of the caller's own, which is closed together with it.
 
     It is closed, too, if there is no such token: `NoDriver` or another `TransportError`.
@@ -32,7 +35,7 @@ def token_behind(connection: CardConnection) -> SigningToken:
     from ushield.drivers.registry import driver_for
 
     try:
-        return SigningToken(driver_for(connection))
+        return SigningToken(driver_for(connection, driver))
     except BaseException:
         connection.close()
         raise

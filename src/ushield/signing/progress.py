@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from ushield.shield.events import PanelKey
 
-__all__ = ["KeyPressed", "PageShown", "Progress", "Waiting"]
+__all__ = ["KeyPressed", "PageShown", "Progress", "TouchDue", "Waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +32,14 @@ class Waiting:
     time_left: float
 
 
-Progress: TypeAlias = PageShown | KeyPressed | Waiting
+@dataclass(frozen=True, slots=True)
+class TouchDue:
+    """The token waits to be touched from now on, or may do so: ``certain`` tells which.
+
+    It shows nothing, and its wait cannot be ended from this side.
+    """
+
+    certain: bool
+
+
+Progress: TypeAlias = PageShown | KeyPressed | Waiting | TouchDue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ushield.drivers.base import Capability, KeyUsage, TokenDriver
 from ushield.errors import (
+    BlindSigningRefused,
     ObjectNotFound,
     SeveralObjects,
     TransportError,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from ushield.pin import Pin
+    from ushield.signing.blind import BlindSignature
+    from ushield.signing.progress import Progress
 
 __all__ = ["PendingRequest", "PendingSignature", "SigningSession", "SigningToken"]
 
@@ -58,14 +61,15 @@ class SigningSession(Session):
         wants a PIN for each signature, that of the login serves the first; the next ones want
         ``pin``, or raise `LoginRequired`. It is verified right before.
 
-        `DisplayRefused` if the screen cannot show all of it; `CapabilityMissing` if there is no
+        `DisplayRefused` if the screen cannot show all of it; `BlindSigningRefused` if there is no
         screen; `KeyHeld`; `ScreenBusy`;
         `PinChangeRequired`; `ObjectNotFound` or `SeveralObjects` for the key; what
         `Session.login` raises for the ``pin``.
         """
         message = compose_message(transaction)
         data = message.encode()
-        key, certificates = self._signing_key(key)
+        self._want_screen()
+        key, certificates = self.signing_key(key)
         request = SigningRequest(message, data, key, certificates, self.token.info)
         reference = key.info.reference
         return self._put_on_screen(
@@ -97,6 +101,50 @@ class SigningSession(Session):
             allow_last_try=allow_last_try,
         )
 
+    def sign_without_display(
+        self,
+        transaction: Transaction,
+        *,
+        pin: str | Pin | None = None,
+        key: PrivateKey | None = None,
+        allow_last_try: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> BlindSignature:
+        """Have a transaction signed by a token that **cannot show it**.
+
+        The person at the token sees nothing of what is signed: whatever runs on this machine
+        chooses it. The signature says so, and a bank refuses it unless it accepts such ones.
+
+        The one key with a certificate signs, or ``key``; a key that wants the PIN each time wants
+        ``pin``. This waits for a touch where the key wants one; ``progress`` is called with
+        `TouchDue` right before. `Rejected` or `TimedOut` for a touch that did not come;
+        `KeyUsageRefused` on a token with a screen: use `sign` there. Otherwise as `sign`.
+        """
+        from ushield.signing.blind import sign_blindly
+
+        return sign_blindly(
+            self, transaction, key, pin, allow_last_try=allow_last_try, progress=progress
+        )
+
+    def request_certificate_without_display(
+        self,
+        key: PrivateKey,
+        subject: str | x509.Name,
+        *,
+        pin: str | Pin | None = None,
+        allow_last_try: bool = False,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> CertificateRequest:
+        """A PKCS #10 request signed by a key of a token that cannot show it.
+
+        Arguments and errors as in `sign_without_display`; `SubjectInvalid`.
+        """
+        from ushield.signing.blind import request_blindly
+
+        return request_blindly(
+            self, key, subject, pin, allow_last_try=allow_last_try, progress=progress
+        )
+
     def close(self) -> None:
         """Take what this session has on the screen off it, then end the session."""
         if self._pending is not None:
@@ -104,10 +152,23 @@ class SigningSession(Session):
             self._pending = None
         super().close()
 
-    def _signing_key(self, key: PrivateKey | None) -> tuple[PrivateKey, list[Certificate]]:
+    def _want_screen(self) -> None:
+        if Capability.DISPLAY_SIGNING not in self.token.info.capabilities:
+            raise BlindSigningRefused(
+                "this token has no screen to show the transaction on",
+                capability=Capability.DISPLAY_SIGNING.value,
+            )
+
+    def signing_key(
+        self, key: PrivateKey | None, usage: KeyUsage = KeyUsage.DISPLAY
+    ) -> tuple[PrivateKey, list[Certificate]]:
+        """The key to sign transactions with, and its certificates.
+
+        `ObjectNotFound` or `SeveralObjects` if it is not ``key`` and there is not just one.
+        """
         certificates = self.certificates()
         if key is None:
-            keys = self.private_keys(usage=KeyUsage.DISPLAY)
+            keys = self.private_keys(usage=usage)
             certified = {one.key_id for one in certificates}
             usable = [one for one in keys if one.key_id in certified]
             if len(usable) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
-from ushield.drivers.base import Capability, CertificateInfo, KeyInfo, KeyUsage
+from ushield.drivers.base import USUAL, Capability, CertificateInfo, KeyInfo, KeyOptions, KeyUsage
 from ushield.drivers.shield.link import ShieldLink, decoded, not_empty
 from ushield.drivers.shield.refusals import (
     BARE_SIGNATURE,
@@ -13,7 +13,13 @@ from ushield.drivers.shield.refusals import (
     LABEL,
     Meaning,
 )
-from ushield.errors import CertificateInvalid, InputInvalid, ProtocolViolation, TokenFull
+from ushield.errors import (
+    CapabilityMissing,
+    CertificateInvalid,
+    InputInvalid,
+    ProtocolViolation,
+    TokenFull,
+)
 from ushield.iso7816.tlv import encode
 from ushield.shield.application import Counters
 from ushield.shield.commands import (
@@ -54,9 +60,20 @@ class ObjectCommands:
         """The key directory."""
         return tuple(_key_info(entry) for entry in self._link.get(DataObject.KEYS, decode_keys))
 
-    def generate_key(self, algorithm: KeyAlgorithm, usage: KeyUsage, label: str) -> KeyInfo:
+    def generate_key(
+        self,
+        algorithm: KeyAlgorithm,
+        usage: KeyUsage,
+        label: str,
+        options: KeyOptions = USUAL,
+    ) -> KeyInfo:
         """Make a key pair on the token; its directory entry. Wants the PIN."""
         self._link.want(Capability.KEY_GENERATION)
+        if options != USUAL:
+            raise CapabilityMissing(
+                "this token chooses place, PIN and confirmation of a key itself",
+                capability="key-options",
+            )
         _check_label(label)
         asked = GenerateKey(algorithm, _USAGE_CODE[usage], label)
         answer = self._link.ask(
@@ -69,6 +86,10 @@ class ObjectCommands:
         if (key.algorithm, key.usage) != (algorithm, usage):
             raise ProtocolViolation("the token made another kind of key than was asked for")
         return key
+
+    def introduce_key(self, place: str, public_key: bytes) -> KeyInfo:
+        """Not on this token: it tells its keys."""
+        raise CapabilityMissing("this token tells its keys itself", capability="key-options")
 
     def delete_key(self, key_reference: int) -> None:
         """Delete a key pair with its certificate. Wants the PIN.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ushield.drivers.base import Capability
+from ushield.drivers.base import Capability, Demand
 from ushield.drivers.shield.link import ShieldLink, decoded
 from ushield.drivers.shield.refusals import UNBLOCK, pin_refusal, refusal
 from ushield.errors import PinInvalid, ProtocolViolation
-from ushield.pin import Pin, PinReference, PinState
+from ushield.pin import KnownManagementKey, ManagementKey, Pin, PinReference, PinState
 from ushield.shield.application import decode_pin_states
 from ushield.shield.commands import CLA_VENDOR, PIN_REFERENCE_CODE, DataObject, Instruction
 from ushield.shield.pins import encode_change
@@ -43,6 +43,15 @@ class PinCommands:
     def logout(self) -> None:
         """Make the token forget that a PIN was verified; ends the request on its screen."""
         self._link.forget_verification(self._link.timeouts.command)
+
+    @property
+    def management_touch(self) -> Demand:
+        """There is no management key."""
+        return Demand.NEVER
+
+    def prove_management_key(self, key: ManagementKey | KnownManagementKey) -> None:
+        """Not on this token: the PIN is what it wants."""
+        self._link.want(Capability.MANAGEMENT_KEY)
 
     def change_pin(self, reference: PinReference, old: Pin, new: Pin) -> None:
         """Replace the user's PIN or the PUK; `PinInvalid` for a bad new one spends no try."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hmac
 import os
 
-from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 
 from ushield.algorithms import KeyAlgorithm
 from ushield.errors import ObjectNotFound
 from ushield.iso7816.status import StatusWord
 from ushield.iso7816.tlv import Template, encode, parse_one, read_template
+from ushield.piv.ciphers import encrypt_block
 from ushield.piv.commands import ALGORITHM_CODE, KEY_SLOTS, ManagementAlgorithm, Reference
 from ushield.virtual.applets.firmware import refused
 from ushield.virtual.applets.piv.keys import apply_private_key
@@ -163,9 +162,4 @@ def _question(key: PivKey, chinese: str, english: str) -> Question:
 
 
 def _encrypt(management: ManagementKey, block: bytes) -> bytes:
-    if management.algorithm is ManagementAlgorithm.TRIPLE_DES:
-        cipher = Cipher(TripleDES(management.key), modes.ECB())  # noqa: S305
-    else:
-        cipher = Cipher(algorithms.AES(management.key), modes.ECB())  # noqa: S305
-    encryptor = cipher.encryptor()
-    return encryptor.update(block) + encryptor.finalize()
+    return encrypt_block(management.algorithm, management.key, block)

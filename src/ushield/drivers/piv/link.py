@@ -1,0 +1,213 @@
+"""Commands to the PIV application: sent, refusals raised, answers decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ushield.drivers.base import Capability, TokenInfo
+from ushield.drivers.piv.quirks import PivQuirks
+from ushield.drivers.piv.refusals import Meaning, refusal
+from ushield.drivers.profiles import DriverProfile
+from ushield.errors import CapabilityMissing, ProtocolViolation, TlvInvalid
+from ushield.iso7816.apdu import MAX_EXTENDED_NE, MAX_SHORT_NE, CommandApdu, ResponseApdu
+from ushield.iso7816.channel import ApduChannel
+from ushield.piv.commands import (
+    AID,
+    KEY_SLOTS,
+    RID,
+    WHOLE_CARD,
+    DataTag,
+    Instruction,
+    ManagementAlgorithm,
+    Reference,
+    TouchPolicy,
+)
+from ushield.piv.objects import (
+    MAX_CERTIFICATE,
+    Application,
+    SecretMetadata,
+    decode_guid,
+    encode_tag_list,
+)
+from ushield.transport.connection import CardConnection
+
+__all__ = ["PivLink", "decoded"]
+
+_T = TypeVar("_T")
+# The name without its version, as the standard wants, and then as some cards want.
+_NAMES = (AID[:9], RID)
+_NEVER_PROVEN = "unknown"
+
+
+def decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
+    """What ``decode`` reads in an answer; `ProtocolViolation` where the card sent nonsense."""
+    try:
+        return decode(data)
+    except TlvInvalid as error:
+        raise ProtocolViolation(f"the card's answer makes no sense: {error}") from error
+
+
+class PivLink:
+    """The selected application behind a connection, and what the card told of itself.
+
+    ``version`` is that of the extensions; ``management`` the metadata of the management key,
+    ``None`` on a card without metadata.
+    """
+
+    def __init__(
+        self,
+        connection: CardConnection,
+        profile: DriverProfile,
+        quirks: PivQuirks,
+        application: Application,
+    ) -> None:
+        self.connection = connection
+        self.timeouts = profile.timeouts
+        self.quirks = quirks
+        self._driver = profile.driver
+        # Extended APDUs are no part of the standard; chaining is.
+        self._channel = ApduChannel(connection, extended=False)
+        self.version = self._version()
+        self.management = self.secret_metadata(Reference.MANAGEMENT_KEY)
+        self.info = self._token_info(application)
+
+    @classmethod
+    def open(
+        cls, connection: CardConnection, profile: DriverProfile, quirks: PivQuirks
+    ) -> PivLink | None:
+        """SELECT the application; ``None`` if it is not on this card."""
+        with connection.hold():
+            application = _select(connection, profile.timeouts.command)
+            return None if application is None else cls(connection, profile, quirks, application)
+
+    def reopen(self) -> None:
+        """SELECT the application again after a reset."""
+        if _select(self.connection, self.timeouts.command) is None:
+            raise ProtocolViolation("after its reset, another card answers")
+
+    @property
+    def has_metadata(self) -> bool:
+        """Whether the card tells of its keys."""
+        return self.management is not None
+
+    def want(self, capability: Capability) -> None:
+        """`CapabilityMissing` unless the card has it."""
+        if capability not in self.info.capabilities:
+            raise CapabilityMissing(
+                f"this card has no {capability.value}", capability=capability.value
+            )
+
+    def send(
+        self,
+        instruction: Instruction,
+        p1: int = 0,
+        p2: int = 0,
+        data: bytes = b"",
+        *,
+        ne: int = MAX_EXTENDED_NE,
+        timeout: float | None = None,
+    ) -> ResponseApdu:
+        """Send one command, for whoever reads its status word; ``timeout`` in seconds."""
+        command = CommandApdu(0, instruction, p1, p2, data, ne)
+        return self._channel.send(
+            command, timeout=self.timeouts.command if timeout is None else timeout
+        )
+
+    def ask(
+        self,
+        instruction: Instruction,
+        p1: int = 0,
+        p2: int = 0,
+        data: bytes = b"",
+        *,
+        timeout: float | None = None,
+        meanings: dict[int, Meaning] | None = None,
+    ) -> bytes:
+        """Send one command; the data of its answer, or its status word as the error it stands for.
+
+        ``meanings`` are those of this command, see `refusal`.
+        """
+        response = self.send(instruction, p1, p2, data, timeout=timeout)
+        if not response.ok:
+            raise refusal(response.sw, meanings)
+        return response.data
+
+    def get(self, tag: int) -> bytes:
+        """GET DATA: an object with its tag 53 around it; `ObjectNotFound`, `LoginRequired`."""
+        p1, p2 = divmod(WHOLE_CARD, 0x100)
+        return self.ask(Instruction.GET_DATA, p1, p2, encode_tag_list(tag))
+
+    def put(self, tag: int, data: bytes, meanings: dict[int, Meaning]) -> None:
+        """PUT DATA: an object with its tag 53 around it."""
+        p1, p2 = divmod(WHOLE_CARD, 0x100)
+        self.ask(Instruction.PUT_DATA, p1, p2, encode_tag_list(tag) + data, meanings=meanings)
+
+    def secret_metadata(self, reference: Reference) -> SecretMetadata | None:
+        """GET METADATA of a secret; ``None`` where the card does not tell it."""
+        response = self.send(Instruction.GET_METADATA, 0, reference)
+        return decoded(SecretMetadata.decode, response.data) if response.ok else None
+
+    @property
+    def management_algorithm(self) -> ManagementAlgorithm | None:
+        """The management key's algorithm, where the card tells one that there is."""
+        code = self.management and self.management.algorithm
+        return ManagementAlgorithm(code) if code in tuple(ManagementAlgorithm) else None
+
+    @property
+    def management_touch(self) -> TouchPolicy:
+        """The management key's touch policy; ``DEFAULT`` where it is not told."""
+        return TouchPolicy.DEFAULT if self.management is None else self.management.touch
+
+    def _version(self) -> tuple[int, ...] | None:
+        response = self.send(Instruction.GET_VERSION)
+        return tuple(response.data) if response.ok and len(response.data) == 3 else None
+
+    def _serial(self) -> str:
+        response = self.send(Instruction.GET_SERIAL)
+        if response.ok and len(response.data) == 4:
+            return str(int.from_bytes(response.data, "big"))
+        p1, p2 = divmod(WHOLE_CARD, 0x100)
+        identifier = encode_tag_list(DataTag.CARDHOLDER_IDENTIFIER)
+        response = self.send(Instruction.GET_DATA, p1, p2, identifier)
+        guid = b""
+        if response.ok:
+            try:
+                guid = decode_guid(response.data)
+            except TlvInvalid:
+                # Many cards were never given one, or one of a form of their own.
+                guid = b""
+        return guid.hex().upper() or self.connection.device.serial or _NEVER_PROVEN
+
+    def _attests(self) -> bool:
+        p1, p2 = divmod(WHOLE_CARD, 0x100)
+        certificate = encode_tag_list(DataTag.ATTESTATION_CERTIFICATE)
+        return self.send(Instruction.GET_DATA, p1, p2, certificate).ok
+
+    def _token_info(self, application: Application) -> TokenInfo:
+        capabilities = {Capability.KEY_GENERATION, Capability.MANAGEMENT_KEY}
+        if self._attests():
+            capabilities.add(Capability.ATTESTATION)
+        device = self.connection.device
+        return TokenInfo(
+            driver=self._driver,
+            manufacturer=device.manufacturer,
+            model=device.product or application.label or "PIV card",
+            serial=self._serial(),
+            label="",
+            firmware=".".join(map(str, self.version or ())),
+            capabilities=frozenset(capabilities),
+            pin_rules=self.quirks.pin_rules,
+            max_keys=len(KEY_SLOTS),
+            max_certificate=MAX_CERTIFICATE,
+        )
+
+
+def _select(connection: CardConnection, timeout: float) -> Application | None:
+    channel = ApduChannel(connection, extended=False)
+    for name in _NAMES:
+        command = CommandApdu(0, Instruction.SELECT, 0x04, 0x00, name, MAX_SHORT_NE)
+        response = channel.send(command, timeout=timeout)
+        if response.ok:
+            return Application.decode(response.data)
+    return None
