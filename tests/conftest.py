@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
+from ushield.transport.pcsc.errors import PcscUnavailable
+from ushield.transport.pcsc.scheme import PcscScheme
+
 pytest_plugins = ["pytester"]
 
 # A loaded machine is slow, not wrong: no test of a property is a test of time.
@@ -24,3 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         shared = next((name for name in _SHARED if item.get_closest_marker(name)), None)
         group = shared or item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture(autouse=True)
+def no_pcscd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide this machine's pcscd from tests that are not about it: it may be another test's."""
+
+    def nobody(timeout: float) -> None:
+        raise PcscUnavailable("hidden from this test")
+
+    if not request.node.get_closest_marker("clients"):
+        monkeypatch.setattr(PcscScheme, "_readers", staticmethod(nobody))

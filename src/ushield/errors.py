@@ -101,7 +101,9 @@ class SpecInvalid(InputInvalid):
     """A token SPEC that no scheme understands."""
 
     code = "spec-invalid"
-    default_remedy = "Use a serial, usb:BUS-PORT, or virtual:PATH; `ushield list` shows them."
+    default_remedy = (
+        "Use a serial, usb:BUS-PORT, pcsc:READER or virtual:PATH; `ushield list` shows them."
+    )
 
 
 class TlvInvalid(InputInvalid):
@@ -207,9 +209,16 @@ class TokenBusy(TransportError):
     code = "token-busy"
     carries: ClassVar[tuple[str, ...]] = ("pid", "program")
 
-    def __init__(self, message: str, *, pid: int | None = None, program: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        pid: int | None = None,
+        program: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
         named = f"{program} (process {pid})" if program else "the other program"
-        super().__init__(message, remedy=f"Close {named}, then try again.")
+        super().__init__(message, remedy=remedy or f"Close {named}, then try again.")
         self.pid = pid
         self.program = program
 

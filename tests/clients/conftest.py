@@ -11,15 +11,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ushield.shield.events import PanelKey
+from ushield.transport.pcsc import find_readers
 from ushield.virtual.create import create_token
 from ushield.virtual.faces.vpcd import VpcdCard
 from ushield.virtual.token import VirtualToken
+from ushield.virtual.usb.slot import Card as Contacts
 
 READER = "Virtual PCD 00 00"
 PIN, PUK = "135790", "86420864"
@@ -83,16 +87,56 @@ def pcscd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         process.wait(_PATIENCE)
 
 
+class _Stalled:
+    """Contacts that answer a command only once they are released."""
+
+    def __init__(self, contacts: Contacts, released: threading.Event) -> None:
+        self._contacts = contacts
+        self._released = released
+
+    def transmit(self, command: bytes) -> bytes:
+        self._released.wait(_PATIENCE)
+        return self._contacts.transmit(command)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._contacts, name)
+
+
 @dataclass
 class Card:
     """The token in the reader, and the programs that meet it there."""
 
     token: VirtualToken
     folder: Path
+    port: int
+    in_reader: VpcdCard | None = None
+
+    def put(self) -> None:
+        """Put it into the reader, and wait until pcscd has seen it."""
+        self.in_reader = VpcdCard.connect(self.token, port=self.port)
+        _wait("card in the reader", self.is_seen)
+
+    def pull(self) -> None:
+        """Pull it out; pcscd may take a moment to notice."""
+        assert self.in_reader is not None
+        self.in_reader.close()
+
+    @contextmanager
+    def stalled(self) -> Iterator[Callable[[], None]]:
+        """Let its next command hang until what is yielded is called, or the block ends."""
+        assert self.in_reader is not None
+        released = threading.Event()
+        contacts = self.in_reader._card
+        self.in_reader._card = _Stalled(contacts, released)
+        try:
+            yield released.set
+        finally:
+            self.in_reader._card = contacts
+            released.set()
 
     def is_seen(self) -> bool:
         """Whether pcscd knows of a card in the reader."""
-        return "Yes" in self.run("opensc-tool", "--list-readers")
+        return any(reader.has_card for reader in find_readers())
 
     def run(self, program: str, *arguments: str, status: int = 0, stdin: str | None = None) -> str:
         """What a program prints; its exit status must be ``status``."""
@@ -127,19 +171,32 @@ class Card:
         return thread
 
 
+def _nothing_pending() -> bool:
+    return not any(thread.name.startswith("ushield-pcsc") for thread in threading.enumerate())
+
+
+@contextmanager
+def in_reader(path: Path, port: int) -> Iterator[Card]:
+    """The token in the file ``path``, in the reader."""
+    with VirtualToken.open(path) as token:
+        card = Card(token, path.parent, port)
+        card.put()
+        try:
+            yield card
+        finally:
+            # A card that is pulled while pcscd resets it, and replaced at once, is not seen again.
+            _wait("end of what was given up", _nothing_pending)
+            card.pull()
+    # pcscd looks now and then: the next card is not to pass for this one.
+    _wait("empty reader", lambda: not card.is_seen())
+
+
 @pytest.fixture
 def card(pcscd: int, tmp_path: Path) -> Iterator[Card]:
     """A fresh token in the reader, with `PIN` and `PUK`."""
     create_token(tmp_path / "token", pin=PIN, puk=PUK)
-    with (
-        VirtualToken.open(tmp_path / "token") as token,
-        VpcdCard.connect(token, port=pcscd),
-    ):
-        card = Card(token, tmp_path)
-        _wait("card in the reader", card.is_seen)
+    with in_reader(tmp_path / "token", pcscd) as card:
         yield card
-    # pcscd looks now and then: the next card is not to pass for this one.
-    _wait("empty reader", lambda: not card.is_seen())
 
 
 @pytest.fixture

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.transport.cards import OK, device, echo
-from ushield.errors import SeveralTokens, SpecInvalid, TokenNotFound, TransferFailed
+from ushield.errors import (
+    AccessDenied,
+    SeveralTokens,
+    SlotEmpty,
+    SpecInvalid,
+    TokenBusy,
+    TokenNotFound,
+    TransferFailed,
+    TransportError,
+)
 from ushield.transport import registry
 from ushield.transport.connection import CardConnection, DeviceInfo
 from ushield.transport.usb.connection import open_usb
@@ -50,6 +59,38 @@ class Broken:
         raise TransferFailed("no luck")
 
 
+@dataclass
+class Service:
+    """A scheme over devices that a service of the system has."""
+
+    devices: list[DeviceInfo] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)
+    name: str = "s"
+
+    def find(self) -> tuple[DeviceInfo, ...]:
+        return tuple(self.devices)
+
+    def open(self, address: str, *, timeout: float = 5.0) -> CardConnection:
+        self.opened.append(address)
+        raise SlotEmpty("as the service sees it")
+
+
+@dataclass
+class Refusing:
+    """A scheme whose one device cannot be had."""
+
+    error: TransportError
+    name: str = "a"
+
+    def find(self) -> tuple[DeviceInfo, ...]:
+        return (DeviceInfo("a:0", serial="111"),)
+
+    def open(self, address: str, *, timeout: float = 5.0) -> CardConnection:
+        raise self.error
+
+
+SERVICE = Service()
+REFUSING = Refusing(TokenBusy("held"))
 SHELF_A = Shelf("a", [])
 SHELF_B = Shelf("b", [])
 BROKEN = Broken()
@@ -141,3 +182,73 @@ def test_no_spec_means_the_only_token(install: Install) -> None:
     with pytest.raises(SeveralTokens) as caught:
         registry.open_spec()
     assert caught.value.candidates == ("a:0", "b:0")
+
+
+WITH_SERVICE = {"a": f"{__name__}:SHELF_A", "s": f"{__name__}:SERVICE"}
+
+
+def test_a_device_that_two_schemes_see_is_one(install: Install) -> None:
+    install(WITH_SERVICE)
+    SHELF_A.serials = ["111"]
+    SERVICE.devices = [
+        DeviceInfo("s:x 00", serial="111", same_as="a:0"),
+        DeviceInfo("s:x 01", serial="111"),
+        DeviceInfo("s:y", same_as="a:7", empty=True),
+    ]
+    found = registry.find_devices()
+    assert [(one.spec, one.also) for one in found] == [
+        ("a:0", ("s:x 00",)),
+        ("s:x 01", ()),
+        ("s:y", ()),
+    ]
+
+
+def test_a_device_that_is_seen_twice_is_opened_directly(install: Install) -> None:
+    install(WITH_SERVICE)
+    SHELF_A.serials = ["111"]
+    SERVICE.devices = [DeviceInfo("s:x", serial="111", same_as="a:0")]
+    SERVICE.opened = []
+    for spec in (None, "111"):
+        registry.open_spec(spec).close()
+    assert (SHELF_A.opened, SERVICE.opened) == (["0", "0"], [])
+
+
+@pytest.mark.parametrize("error", [TokenBusy("held"), AccessDenied("no rules")])
+def test_a_device_that_the_service_holds_is_opened_through_it(
+    install: Install, error: TransportError
+) -> None:
+    install({"a": f"{__name__}:REFUSING", "s": f"{__name__}:SERVICE"})
+    REFUSING.error = error
+    SERVICE.devices = [DeviceInfo("s:x", serial="111", same_as="a:0")]
+    for spec in (None, "111"):
+        SERVICE.opened = []
+        with pytest.raises(SlotEmpty) as caught:
+            registry.open_spec(spec)
+        assert caught.value.__cause__ is error
+        assert SERVICE.opened == ["x"]
+
+
+def test_what_is_named_is_opened_in_no_other_way(install: Install) -> None:
+    install({"a": f"{__name__}:REFUSING", "s": f"{__name__}:SERVICE"})
+    REFUSING.error = TokenBusy("held")
+    SERVICE.devices = [DeviceInfo("s:x", serial="111", same_as="a:0")]
+    SERVICE.opened = []
+    with pytest.raises(TokenBusy):
+        registry.open_spec("a:0")
+    REFUSING.error = TransferFailed("broken")
+    with pytest.raises(TransferFailed):
+        registry.open_spec()
+    assert SERVICE.opened == []
+
+
+def test_empty_readers_are_not_meant_where_a_card_is(install: Install) -> None:
+    install(WITH_SERVICE)
+    SHELF_A.serials = ["111"]
+    SERVICE.devices = [DeviceInfo("s:y", empty=True), DeviceInfo("s:z", empty=True)]
+    registry.open_spec().close()
+    SHELF_A.serials = []
+    with pytest.raises(SeveralTokens):
+        registry.open_spec()
+    SERVICE.devices.pop()
+    with pytest.raises(SlotEmpty):
+        registry.open_spec()

@@ -15,7 +15,9 @@ class DeviceInfo:
 
     ``spec`` names it for `Scheme.open` and for people (``usb:1-4``): bus and port path, the same
     after replugging into the same port. ``serial`` and the names are empty where the system does
-    not tell them without opening the device.
+    not tell them without opening the device. ``also`` are further SPECs that lead to its card, and
+    ``same_as`` is the SPEC by which another scheme names this same device, if it does. ``empty``
+    says that there is known to be no card in it.
     """
 
     spec: str
@@ -24,6 +26,9 @@ class DeviceInfo:
     serial: str = ""
     manufacturer: str = ""
     product: str = ""
+    also: tuple[str, ...] = ()
+    same_as: str = ""
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,17 @@ A SPEC is ``SCHEME:ADDRESS``, or a serial number, or nothing, which means the on
 
 from __future__ import annotations
 
-from ushield.errors import SeveralTokens, SpecInvalid, TokenNotFound, UShieldError
+from dataclasses import replace
+
+from ushield.errors import (
+    AccessDenied,
+    SeveralTokens,
+    SpecInvalid,
+    TokenBusy,
+    TokenNotFound,
+    TransportError,
+    UShieldError,
+)
 from ushield.plugins import BrokenPlugin, Plugins
 from ushield.transport.connection import CardConnection, DeviceInfo, Scheme
 
@@ -24,14 +34,18 @@ def schemes() -> tuple[Scheme, ...]:
 
 
 def find_devices() -> tuple[DeviceInfo, ...]:
-    """What all schemes find now, none of it opened; one that fails does not stop the others."""
+    """What all schemes find now, none of it opened; one that fails does not stop the others.
+
+    What two schemes see is one device, by the SPEC of the one that has it directly; the other's
+    SPEC is in its ``also``.
+    """
     devices: list[DeviceInfo] = []
     for scheme in schemes():
         try:
             devices += scheme.find()
         except (UShieldError, OSError):
             continue
-    return tuple(devices)
+    return _each_once(devices)
 
 
 def open_spec(spec: str | None = None, *, timeout: float = 5.0) -> CardConnection:
@@ -41,7 +55,26 @@ def open_spec(spec: str | None = None, *, timeout: float = 5.0) -> CardConnectio
     than one or none was given, and what `Scheme.open` raises.
     """
     if spec is None or ":" not in spec:
-        spec = _the_one(spec).spec
+        return _open_device(_the_one(spec), timeout)
+    return _open(spec, timeout)
+
+
+def _open_device(device: DeviceInfo, timeout: float) -> CardConnection:
+    """Open it directly, or by another way where the system has it."""
+    try:
+        return _open(device.spec, timeout)
+    except (AccessDenied, TokenBusy) as error:
+        refusal: TransportError = error
+    for spec in device.also:
+        try:
+            return _open(spec, timeout)
+        except TransportError as error:
+            error.__cause__ = refusal
+            refusal = error
+    raise refusal
+
+
+def _open(spec: str, timeout: float) -> CardConnection:
     name, _, address = spec.partition(":")
     scheme = _SCHEMES.get(name)
     if scheme is None:
@@ -58,6 +91,8 @@ def _the_one(serial: str | None) -> DeviceInfo:
     if serial == "":
         raise SpecInvalid("an empty SPEC names nothing")
     devices = [device for device in find_devices() if serial is None or device.serial == serial]
+    # A reader that stands empty is no reason to ask which token is meant.
+    devices = [device for device in devices if not device.empty] or devices
     if len(devices) == 1:
         return devices[0]
     if devices:
@@ -68,3 +103,18 @@ def _the_one(serial: str | None) -> DeviceInfo:
     if serial is None:
         raise TokenNotFound("no token is plugged in")
     raise TokenNotFound(f"no token with the serial {serial} is plugged in")
+
+
+def _each_once(devices: list[DeviceInfo]) -> tuple[DeviceInfo, ...]:
+    found = {device.spec: device for device in devices if not device.same_as}
+    for device in devices:
+        if not device.same_as:
+            continue
+        direct = found.get(device.same_as)
+        if direct is None or direct.also:
+            # The other scheme does not see it, or this is a second card in it.
+            found[device.spec] = device
+        else:
+            also = (device.spec,)
+            found[device.same_as] = replace(direct, also=also, empty=device.empty)
+    return tuple(found.values())

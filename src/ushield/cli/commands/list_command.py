@@ -32,10 +32,12 @@ def command(invocation: Invocation) -> None:
     lines = []
     for device in find_devices():
         driver = next((factory.name for factory in drivers() if factory.knows(device)), None)
-        holder = holders.get(device.spec)
+        holder = holders.get(device.spec) or holders.get(device.same_as)
         found.append(
             {
                 "spec": device.spec,
+                "also": list(device.also),
+                "empty": device.empty,
                 "serial": device.serial,
                 "manufacturer": device.manufacturer,
                 "product": device.product,
@@ -47,7 +49,10 @@ def command(invocation: Invocation) -> None:
         )
         name = " ".join(filter(None, (device.manufacturer, device.product, device.serial)))
         held = f", held by {holder.program} (process {holder.pid})" if holder else ""
-        lines.append(f"{device.spec}  {name}  (driver: {driver or 'none by its USB ids'}{held})")
+        also = "".join(f", also {spec}" for spec in device.also)
+        empty = ", no card in it" if device.empty else ""
+        driver_name = driver or "none by its USB ids"
+        lines.append(f"{device.spec}  {name}  (driver: {driver_name}{held}{also}{empty})")
     invocation.output.result(
         {"devices": found},
         "\n".join(lines) or "Nothing found. A virtual token is named with --token virtual:PATH.",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import usb.backend
 import usb.core
@@ -17,19 +16,15 @@ import usb.core
 from ushield.transport.connection import DeviceInfo
 from ushield.transport.holder import Holder, find_holder
 from ushield.transport.usb.interfaces import reader_interface
+from ushield.transport.usb.sysfs import SYSFS, attribute
 
 __all__ = [
-    "SYSFS",
     "UsbReader",
     "describe",
     "device_node",
     "find_device_holder",
     "find_readers",
 ]
-
-SYSFS: Final = Path("/sys")
-
-_MAX_NAME: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +73,9 @@ def describe(
         spec=f"usb:{device.bus}-{port}" + ("" if slot is None else f"/{slot}"),
         vendor_id=int(device.idVendor),
         product_id=int(device.idProduct),
-        serial=_attribute(place / "serial"),
-        manufacturer=_attribute(place / "manufacturer"),
-        product=_attribute(place / "product"),
+        serial=attribute(place / "serial"),
+        manufacturer=attribute(place / "manufacturer"),
+        product=attribute(place / "product"),
     )
 
 
@@ -120,7 +115,7 @@ def _is_gone(device: usb.core.Device, sysfs: Path) -> bool:
     devices = sysfs / "bus" / "usb" / "devices"
     if not (devices / f"usb{device.bus}").exists():
         return False
-    return _attribute(devices / f"{device.bus}-{_port_path(device)}" / "devnum") != str(
+    return attribute(devices / f"{device.bus}-{_port_path(device)}" / "devnum") != str(
         device.address
     )
 
@@ -132,14 +127,3 @@ def _order(reader: UsbReader) -> tuple[int, tuple[int, ...], int]:
 def _port_path(device: usb.core.Device) -> str:
     # Devices of a controller without ports, as libusb sees some, count as being in port 0.
     return ".".join(str(number) for number in device.port_numbers or (0,))
-
-
-def _attribute(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_NAME)
-    except OSError:
-        return ""
-    # A device chooses these bytes, and people see them on their terminals.
-    text = raw.decode("utf-8", "replace").strip()
-    return "".join(character for character in text if character.isprintable())

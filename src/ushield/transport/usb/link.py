@@ -14,6 +14,7 @@ import usb.util
 from ushield.ccid.steps import ClearHalt, Control, Receive, Send, Step
 from ushield.errors import TokenBusy, TokenRemoved, TransferFailed, TransportError
 from ushield.transport.holder import Holder
+from ushield.transport.pcsc.daemon import PROGRAM, remedy_for_holding, service_runs
 from ushield.transport.usb.errors import transport_error
 from ushield.transport.usb.interfaces import (
     PanelInterface,
@@ -246,9 +247,16 @@ def _give_back(device: usb.core.Device, drivers: Iterable[int]) -> None:
 
 def _busy(holder: Holder | None) -> TokenBusy:
     if holder is None:
+        # Whom another user's process has open is not shown; that of the system is the likely one.
+        if service_runs():
+            return TokenBusy(
+                "another program is using the token, most likely pcscd",
+                remedy=remedy_for_holding(),
+            )
         return TokenBusy("another program is using the token")
     return TokenBusy(
         f"{holder.program or 'a program'} (process {holder.pid}) is using the token",
         pid=holder.pid,
         program=holder.program or None,
+        remedy=remedy_for_holding() if holder.program == PROGRAM else None,
     )

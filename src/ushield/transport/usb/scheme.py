@@ -13,7 +13,8 @@ from ushield.errors import SeveralTokens, SpecInvalid, TokenNotFound
 from ushield.transport.connection import CardConnection, DeviceInfo
 from ushield.transport.usb.backend import usb_backend
 from ushield.transport.usb.connection import open_usb
-from ushield.transport.usb.discovery import SYSFS, UsbReader, find_readers
+from ushield.transport.usb.discovery import UsbReader, find_readers
+from ushield.transport.usb.sysfs import SYSFS
 
 __all__ = ["SCHEME", "UsbScheme"]
 

@@ -1,0 +1,120 @@
+"""Calls that may take for ever, and nobody who waits for ever."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from ushield.errors import TokenRemoved, TransferFailed, TransferTimeout
+from ushield.transport.pcsc.caller import Caller
+
+
+@pytest.fixture
+def caller() -> Caller:
+    return Caller("test")
+
+
+def fail() -> None:
+    raise TokenRemoved("gone")
+
+
+def test_a_call_gives_what_it_returns_or_raises(caller: Caller) -> None:
+    assert caller.call(lambda: 7, 5) == 7
+    with pytest.raises(TokenRemoved, match="gone"):
+        caller.call(fail, 5)
+    assert caller.call(threading.get_ident, 5) == caller.call(threading.get_ident, 5)
+    assert caller.call(threading.get_ident, 5) != threading.get_ident()
+
+
+def test_a_late_answer_goes_to_nobody_but_whoever_asked_for_it_late(caller: Caller) -> None:
+    release = threading.Event()
+    late: list[int] = []
+
+    def slow() -> int:
+        release.wait(20)
+        return 1
+
+    with pytest.raises(TransferTimeout):
+        caller.call(slow, 0.05, late=late.append)
+    release.set()
+    assert caller.call(lambda: 2, 5) == 2
+    assert late == [1]
+
+
+def test_the_next_call_waits_in_its_own_time_and_is_not_made_if_that_is_over(
+    caller: Caller,
+) -> None:
+    release = threading.Event()
+    made: list[int] = []
+    with pytest.raises(TransferTimeout):
+        caller.call(lambda: release.wait(20), 0.05)
+    began = time.monotonic()
+    with pytest.raises(TransferTimeout):
+        caller.call(lambda: made.append(1), 0.05)
+    assert time.monotonic() - began < 2
+    release.set()
+    caller.call(lambda: made.append(2), 5)
+    assert made == [2]
+
+
+def test_dismissal_ends_waiting_and_comes_after_what_is_under_way(caller: Caller) -> None:
+    release, begun = threading.Event(), threading.Event()
+    order: list[str] = []
+    failed: list[Exception] = []
+
+    def slow() -> None:
+        begun.set()
+        release.wait(20)
+        order.append("call")
+
+    def wait() -> None:
+        try:
+            caller.call(slow, 20)
+        except TransferFailed as error:
+            failed.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    begun.wait(5)
+    caller.dismiss(lambda: order.append("last"), 0.05)
+    waiting.join(5)
+    assert failed
+    assert order == []
+    release.set()
+    deadline = time.monotonic() + 5
+    while len(order) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert order == ["call", "last"]
+    caller.dismiss(lambda: order.append("again"), 5)
+    with pytest.raises(TransferFailed, match="closed"):
+        caller.call(lambda: None, 5)
+    assert order == ["call", "last"]
+
+
+def test_a_late_answer_is_undone_though_the_caller_was_dismissed(caller: Caller) -> None:
+    release, undone = threading.Event(), threading.Event()
+    with pytest.raises(TransferTimeout):
+        caller.call(lambda: release.wait(20), 0.05, late=lambda _: undone.set())
+    caller.dismiss(lambda: None, 0)
+    release.set()
+    assert undone.wait(5)
+
+
+def test_an_interrupted_wait_leaves_the_call_to_the_thread(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undone = threading.Event()
+    release = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(caller, "_wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        caller.call(lambda: release.wait(20), 5, late=lambda _: undone.set())
+    monkeypatch.undo()
+    # Whether it was begun or not, it gets in nobody's way.
+    release.set()
+    assert caller.call(lambda: 3, 5) == 3
