@@ -155,6 +155,7 @@ REFUSED = {
     "decomposed": _changed("张三", "Cafe\u0301"),
     "space at the end of a value": _changed("张三", "张三 "),
     "expiry on no day": _changed("2024-12-08", "2024-02-30"),
+    "expiry in basic form": _changed("2024-12-08T11:26:07Z", "20241208T112607Z"),
     "expiry not padded": _changed("2024-12-08", "2024-12-8"),
     "expiry with an offset": _changed("11:26:07Z", "11:26:07+00:00"),
     "text too long": _changed("货款", "货" * 101),
@@ -179,7 +180,7 @@ def test_any_other_form_is_refused(text: str) -> None:
         ("kind not first", "the first field must be 业务"),
         ("kind unknown", "no such kind of transaction"),
         ("too many fields", "more than 16 fields"),
-        ("expiry not padded", "a value is not written in its one form"),
+        ("expiry in basic form", "a value is not written in its one form"),
     ],
 )
 def test_a_refusal_says_what_is_wrong_with_the_fields(form: str, reason: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from struct import pack
+from functools import lru_cache
+from struct import Struct
 
 __all__ = ["digest_texts"]
 
@@ -16,10 +17,15 @@ def digest_texts(domain: str, groups: Sequence[Sequence[str]]) -> bytes:
     number of texts; for each text its length in bytes and its UTF-8. Numbers are four bytes,
     big-endian.
     """
-    parts = [domain.encode("ascii"), b"\0", pack(">I", len(groups))]
+    parts = [domain.encode("ascii"), b"\0", _number(len(groups))]
     for group in groups:
-        parts.append(pack(">I", len(group)))
+        parts.append(_number(len(group)))
         for text in group:
             encoded = text.encode()
-            parts += (pack(">I", len(encoded)), encoded)
+            parts.append(_number(len(encoded)))
+            parts.append(encoded)
     return hashlib.sha256(b"".join(parts)).digest()
+
+
+# Almost all are the lengths of short texts.
+_number = lru_cache(maxsize=256)(Struct(">I").pack)

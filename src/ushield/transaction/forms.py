@@ -31,6 +31,7 @@ __all__ = [
     "HIDDEN_LABELS",
     "KIND_LABEL",
     "MONEY",
+    "TEXT",
     "WHOLE_LABELS",
     "Entry",
     "Form",
@@ -66,7 +67,10 @@ def _write_instant(instant: datetime) -> str:
 
 
 def _read_instant(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is not UTC:
+        raise ValueError("a time in UTC is due")
+    return instant
 
 
 TEXT = Shape(str, str)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any, NamedTuple
 
 from ushield.errors import MessageInvalid, TransactionInvalid
-from ushield.transaction.forms import FORMS, KIND_LABEL, Entry, Form, build, form_of
+from ushield.transaction.forms import FORMS, KIND_LABEL, TEXT, Entry, Form, build, form_of
 from ushield.transaction.model import Transaction
 
 __all__ = ["MAX_MESSAGE", "Field", "Message", "compose_message", "parse_message", "write_message"]
@@ -24,9 +25,13 @@ MAX_MESSAGE = 4096
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 _MAX_FIELDS = 16
-_FORM_OF_TITLE = {form.title: form for form in FORMS.values()}
 _REFERENCE = re.compile("&(?:(amp|lt|gt);)?")
 _REFERENCED = {"amp": "&", "lt": "<", "gt": ">"}
+# Possessive repetitions: a text is read once, however it ends.
+_TEXT = "[^<>&]*+(?:&(?:amp|lt|gt);[^<>&]*+)*+"
+_FIELDS = f"((?:<M><k>{_TEXT}</k><v>{_TEXT}</v></M>){{0,{_MAX_FIELDS}}}+)"
+_STRUCTURE = re.compile(f"{re.escape(_DECLARATION)}<T><D>{_FIELDS}</D><E>{_FIELDS}</E></T>")
+_FIELD = re.compile("<M><k>([^<]*+)</k><v>([^<]*+)</v></M>")
 
 
 class Field(NamedTuple):
@@ -87,19 +92,11 @@ def parse_message(data: bytes) -> Message:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise MessageInvalid(f"byte {error.start}: not UTF-8") from error
-    reader = _Reader(text)
-    reader.expect(_DECLARATION)
-    reader.expect("<T><D>")
-    shown = reader.fields()
-    reader.expect("</D><E>")
-    hidden = reader.fields()
-    reader.expect("</E></T>")
-    reader.finish()
-    transaction = _read_transaction(shown, hidden)
-    message = compose_message(transaction)
-    if message.encode() != data:
-        raise MessageInvalid("a value is not written in its one form")
-    return message
+    found = _STRUCTURE.fullmatch(text)
+    if found is None:
+        raise _Reader(text).problem()
+    shown, hidden = (tuple(starmap(_field, _FIELD.findall(part))) for part in found.groups())
+    return Message(_read_transaction(shown, hidden), shown, hidden)
 
 
 def _write_field(field: Field) -> str:
@@ -110,8 +107,18 @@ def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _field(label: str, value: str) -> Field:
+    if "&" in label or "&" in value:
+        return Field(_REFERENCE.sub(_resolve, label), _REFERENCE.sub(_resolve, value))
+    return Field(label, value)
+
+
+def _resolve(match: re.Match[str]) -> str:
+    return _REFERENCED[match[1]]
+
+
 class _Reader:
-    """A cursor over the text of a message."""
+    """A cursor over what is no message, to find the place where it ceases to be one."""
 
     __slots__ = ("_at", "_text")
 
@@ -119,89 +126,107 @@ class _Reader:
         self._text = text
         self._at = 0
 
-    def expect(self, literal: str) -> None:
+    def problem(self) -> MessageInvalid:
+        try:
+            self._expect(_DECLARATION)
+            self._expect("<T><D>")
+            self._fields()
+            self._expect("</D><E>")
+            self._fields()
+            self._expect("</E></T>")
+        except MessageInvalid as error:
+            return error
+        return self._error("bytes after the end")
+
+    def _expect(self, literal: str) -> None:
         if not self._text.startswith(literal, self._at):
             raise self._error(f"{literal} is due here")
         self._at += len(literal)
 
-    def fields(self) -> tuple[Field, ...]:
-        found: list[Field] = []
+    def _fields(self) -> None:
+        found = 0
         while self._text.startswith("<M>", self._at):
-            if len(found) == _MAX_FIELDS:
+            if found == _MAX_FIELDS:
                 raise self._error(f"more than {_MAX_FIELDS} fields")
+            found += 1
             self._at += 3
-            found.append(Field(self._element("k"), self._element("v")))
-            self.expect("</M>")
-        return tuple(found)
+            self._element("k")
+            self._element("v")
+            self._expect("</M>")
 
-    def finish(self) -> None:
-        if self._at != len(self._text):
-            raise self._error("bytes after the end")
-
-    def _element(self, name: str) -> str:
-        self.expect(f"<{name}>")
+    def _element(self, name: str) -> None:
+        self._expect(f"<{name}>")
         end = self._text.find("<", self._at)
         content = self._text[self._at : end] if end >= 0 else self._text[self._at :]
         bare = content.find(">")
         if bare >= 0:
             raise self._error("a bare > in a text", bare)
-        value = _REFERENCE.sub(self._resolve, content)
+        for match in _REFERENCE.finditer(content):
+            if match[1] is None:
+                raise self._error("only &amp; &lt; and &gt; may stand in a text", match.start())
         self._at += len(content)
-        self.expect(f"</{name}>")
-        return value
-
-    def _resolve(self, match: re.Match[str]) -> str:
-        name = match[1]
-        if name is None:
-            raise self._error("only &amp; &lt; and &gt; may stand in a text", match.start())
-        return _REFERENCED[name]
+        self._expect(f"</{name}>")
 
     def _error(self, problem: str, offset: int = 0) -> MessageInvalid:
         position = len(self._text[: self._at + offset].encode())
         return MessageInvalid(f"byte {position}: {problem}")
 
 
+class _Part:
+    """The fields that one half of a form may have, by their labels."""
+
+    __slots__ = ("by_label", "required")
+
+    def __init__(self, form: Form, *, is_shown: bool) -> None:
+        entries = [entry for entry in form.entries if entry.shown is is_shown]
+        self.by_label = {entry.label: (place, entry) for place, entry in enumerate(entries)}
+        self.required = tuple(entry for entry in entries if entry.required)
+
+    def read(self, fields: Iterable[Field], values: dict[str, Any]) -> None:
+        reached = -1
+        for label, text in fields:
+            known = self.by_label.get(label)
+            if known is None:
+                raise MessageInvalid(f"field {label!r} does not belong here")
+            place, entry = known
+            if entry.path in values:
+                raise MessageInvalid(f"field {label} stands twice")
+            if place < reached:
+                raise MessageInvalid(f"field {label} is out of order")
+            reached = place
+            values[entry.path] = text if entry.shape is TEXT else _read_value(entry, text)
+        for entry in self.required:
+            if entry.path not in values:
+                raise MessageInvalid(f"field {entry.label} is missing")
+
+
+_PARTS = {
+    form.title: (form, _Part(form, is_shown=True), _Part(form, is_shown=False))
+    for form in FORMS.values()
+}
+
+
 def _read_transaction(shown: Sequence[Field], hidden: Sequence[Field]) -> Transaction:
     if not shown or shown[0].label != KIND_LABEL:
         raise MessageInvalid(f"the first field must be {KIND_LABEL}")
-    form = _FORM_OF_TITLE.get(shown[0].value)
-    if form is None:
+    parts = _PARTS.get(shown[0].value)
+    if parts is None:
         raise MessageInvalid(f"{KIND_LABEL}: no such kind of transaction")
-    values = {
-        **_read_fields(form, shown[1:], is_shown=True),
-        **_read_fields(form, hidden, is_shown=False),
-    }
+    form, shown_part, hidden_part = parts
+    values: dict[str, Any] = {}
+    shown_part.read(shown[1:], values)
+    hidden_part.read(hidden, values)
     try:
         return build(form, values)
     except TransactionInvalid as error:
         raise MessageInvalid(str(error)) from error
 
 
-def _read_fields(form: Form, fields: Iterable[Field], *, is_shown: bool) -> dict[str, Any]:
-    entries = [entry for entry in form.entries if entry.shown is is_shown]
-    position_of = {entry.label: position for position, entry in enumerate(entries)}
-    values: dict[str, Any] = {}
-    seen: set[str] = set()
-    reached = -1
-    for label, text in fields:
-        position = position_of.get(label)
-        if position is None:
-            raise MessageInvalid(f"field {label!r} does not belong here")
-        if label in seen:
-            raise MessageInvalid(f"field {label} stands twice")
-        if position < reached:
-            raise MessageInvalid(f"field {label} is out of order")
-        seen.add(label)
-        reached = position
-        values[entries[position].path] = _read_value(entries[position], text)
-    for entry in entries:
-        if entry.required and entry.label not in seen:
-            raise MessageInvalid(f"field {entry.label} is missing")
-    return values
-
-
 def _read_value(entry: Entry, text: str) -> Any:
     try:
-        return entry.shape.read(text)
+        value = entry.shape.read(text)
     except (ValueError, TransactionInvalid) as error:
         raise MessageInvalid(f"field {entry.label}: {error}") from error
+    if entry.shape.write(value) != text:
+        raise MessageInvalid("a value is not written in its one form")
+    return value

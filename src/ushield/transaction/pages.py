@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ushield.errors import DisplayRefused, InputInvalid
 from ushield.transaction.digest import digest_texts
@@ -78,33 +79,46 @@ def lay_out(fields: Sequence[Field], screen: Screen) -> tuple[Page, ...]:
     character) or ``too-long`` if any of it could not be seen.
     """
     room = screen.lines - 1
-    contents: list[list[str]] = [[]]
-    for field in fields:
-        label, value = _draw(field, screen)
-        block = label + value
-        if len(block) <= room:
-            together = len(block)
-        elif field.label in WHOLE_LABELS or len(label) >= room:
+    repertoire, columns = screen.repertoire, screen.columns
+    pages: list[list[str]] = [[]]
+    page = pages[0]
+    for label, value in fields:
+        if repertoire.label_mark in value:
+            raise _label_mark(repertoire)
+        width = repertoire.width(value)
+        name, name_width, block = _label(repertoire, columns, label)
+        if name_width + width <= columns:
+            if len(page) == room:
+                page = []
+                pages.append(page)
+            page.append(name + value)
+            continue
+        lines = [*block, *_wrap(repertoire, value, width, columns)]
+        if len(lines) <= room:
+            together = len(lines)
+        elif label in WHOLE_LABELS or len(block) >= room:
             raise DisplayRefused(
-                f"{field.label} does not fit on one page of the screen", reason="too-long"
+                f"{label} does not fit on one page of the screen", reason="too-long"
             )
         else:
-            together = len(label) + 1
-        if contents[-1] and len(contents[-1]) + together > room:
-            contents.append([])
-        for line in block:
-            if len(contents[-1]) == room:
-                contents.append([])
-            contents[-1].append(line)
-    count = len(contents)
+            together = len(block) + 1
+        if page and len(page) + together > room:
+            page = []
+            pages.append(page)
+        for line in lines:
+            if len(page) == room:
+                page = []
+                pages.append(page)
+            page.append(line)
+    count = len(pages)
     if count > screen.max_pages:
         raise DisplayRefused(
             f"{count} pages, the screen shows at most {screen.max_pages}", reason="too-long"
         )
-    return tuple(
-        (*lines, *("",) * (room - len(lines)), screen.status(number, count))
-        for number, lines in enumerate(contents, 1)
-    )
+    for number, page in enumerate(pages, 1):
+        page.extend(("",) * (room - len(page)))
+        page.append(screen.status(number, count))
+    return tuple(map(tuple, pages))
 
 
 def pages_digest(pages: Sequence[Page]) -> bytes:
@@ -112,32 +126,37 @@ def pages_digest(pages: Sequence[Page]) -> bytes:
     return digest_texts("ushield pages 1", pages)
 
 
-def _draw(field: Field, screen: Screen) -> tuple[list[str], list[str]]:
-    repertoire = screen.repertoire
+# The labels of a form are few, and drawn with every message.
+@lru_cache(maxsize=1024)
+def _label(repertoire: Repertoire, columns: int, label: str) -> tuple[str, int, tuple[str, ...]]:
+    """The label as drawn, how wide it is, and its lines where the value does not fit beside it."""
+    if repertoire.label_mark in label:
+        raise _label_mark(repertoire)
+    text = f"{repertoire.label_mark}{label}{LABEL_END}"
+    width = repertoire.width(text)
+    return text, width, tuple(_wrap(repertoire, text, width, columns))
+
+
+def _label_mark(repertoire: Repertoire) -> DisplayRefused:
     mark = repertoire.label_mark
-    if mark in field.label or mark in field.value:
-        raise DisplayRefused(
-            f"{mark} marks labels on this screen and stands in no text",
-            reason="glyph",
-            character=mark,
-        )
-    label = f"{mark}{field.label}{LABEL_END}"
-    label_cells, value_cells = repertoire.cells(label), repertoire.cells(field.value)
-    if sum(label_cells) + sum(value_cells) <= screen.columns:
-        return [], [label + field.value]
-    return (
-        _wrap(label, label_cells, screen.columns),
-        _wrap(field.value, value_cells, screen.columns),
+    return DisplayRefused(
+        f"{mark} marks labels on this screen and stands in no text", reason="glyph", character=mark
     )
 
 
-def _wrap(text: str, cells: Sequence[int], columns: int) -> list[str]:
+def _wrap(repertoire: Repertoire, text: str, width: int, columns: int) -> list[str]:
+    if width <= columns:
+        return [text]
+    each, uneven = divmod(width, len(text))
+    if not uneven:
+        step = columns // each
+        return [text[start : start + step] for start in range(0, len(text), step)]
     lines: list[str] = []
     start = used = 0
-    for position, width in enumerate(cells):
-        if used + width > columns:
+    for position, cells in enumerate(repertoire.cells(text)):
+        if used + cells > columns:
             lines.append(text[start:position])
             start, used = position, 0
-        used += width
+        used += cells
     lines.append(text[start:])
     return lines

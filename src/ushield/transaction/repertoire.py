@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
 
@@ -37,6 +38,16 @@ class Repertoire(StrEnum):
     def down(self) -> str:
         """The sign for the key that turns to the next page."""
         return "↓" if self is Repertoire.GBK else "v"
+
+    def width(self, text: str) -> int:
+        """How many half-width cells ``text`` takes in all; `DisplayRefused` as `cells`."""
+        # `cells` is asked where one character more needs a look: a control, U+3000, no glyph.
+        if text.isprintable():
+            if text.isascii():
+                return len(text)
+            with suppress(UnicodeEncodeError):
+                return len(text.encode(self.value))
+        return sum(self.cells(text))
 
     def cells(self, text: str) -> list[int]:
         """How many half-width cells each character of ``text`` takes.
