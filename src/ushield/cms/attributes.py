@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from ushield.algorithms import HashAlgorithm
 from ushield.cms import der, oids
 from ushield.cms.blind import BlindStatement
 from ushield.cms.receipt import Receipt
 
-__all__ = ["signed_attributes"]
+__all__ = ["RECEIPT_AT", "RECEIPT_TYPE_LENGTH", "attributes_over", "signed_attributes"]
 
 
 def signed_attributes(
@@ -29,21 +30,42 @@ def signed_attributes(
     the ``display``: the token's receipt, or the host's word that there was none.
     """
     digest = hashlib.new(hash_algorithm, message).digest()
-    certificate_hash = der.octet_string(hashlib.sha256(certificate).digest())
+    return attributes_over(digest, hashlib.sha256(certificate).digest(), display)
+
+
+def attributes_over(
+    digest: bytes, certificate_hash: bytes, display: Receipt | BlindStatement
+) -> bytes:
+    """The same from the message's digest and the certificate's SHA-256."""
     return der.set_of(
-        _attribute(oids.CONTENT_TYPE, der.object_identifier(oids.DATA)),
-        _attribute(oids.MESSAGE_DIGEST, der.octet_string(digest)),
-        _attribute(
-            oids.SIGNING_CERTIFICATE_V2,
-            der.sequence(der.sequence(der.sequence(certificate_hash))),
+        _CONTENT_TYPE,
+        der.sequence(_MESSAGE_DIGEST, der.set_of(der.octet_string(digest))),
+        _SIGNING_CERTIFICATE_V2 + certificate_hash,
+        der.sequence(
+            _RECEIPT if isinstance(display, Receipt) else _BLIND_STATEMENT,
+            der.set_of(display.encode()),
         ),
-        _attribute(_display_oid(display), display.encode()),
     )
 
 
-def _display_oid(display: Receipt | BlindStatement) -> str:
-    return oids.RECEIPT if isinstance(display, Receipt) else oids.BLIND_STATEMENT
+_CONTENT_TYPE = der.sequence(
+    der.object_identifier(oids.CONTENT_TYPE), der.set_of(der.object_identifier(oids.DATA))
+)
+_MESSAGE_DIGEST = der.object_identifier(oids.MESSAGE_DIGEST)
+_RECEIPT = der.object_identifier(oids.RECEIPT)
+_BLIND_STATEMENT = der.object_identifier(oids.BLIND_STATEMENT)
+# All but the 32 bytes at its end is the same in each.
+_SIGNING_CERTIFICATE_V2 = der.sequence(
+    der.object_identifier(oids.SIGNING_CERTIFICATE_V2),
+    der.set_of(der.sequence(der.sequence(der.sequence(der.octet_string(bytes(32)))))),
+)[:-32]
 
-
-def _attribute(oid: str, value: bytes) -> bytes:
-    return der.sequence(der.object_identifier(oid), der.set_of(value))
+RECEIPT_TYPE_LENGTH = len(_RECEIPT)
+RECEIPT_AT: Mapping[HashAlgorithm, int] = {
+    algorithm: len(_CONTENT_TYPE)
+    + len(_SIGNING_CERTIFICATE_V2)
+    + 32
+    + len(der.sequence(_MESSAGE_DIGEST, der.set_of(der.octet_string(bytes(algorithm.digest_size)))))
+    for algorithm in HashAlgorithm
+}
+"""How many bytes of attributes stand before the receipt's, which is the longest, so the last."""

@@ -1,12 +1,13 @@
 """A writer of DER (X.690) for the few structures of a signature.
 
 The token writes its attributes within a confirmation, and asn1crypto takes milliseconds to build
-them; these functions take microseconds. Reading is asn1crypto's part.
+them; these functions take microseconds. Reading is asn1crypto's part; `value_at` only cuts out
+what is written again to be compared.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 __all__ = [
     "boolean",
@@ -18,17 +19,41 @@ __all__ = [
     "set_of",
     "tagged",
     "utf8_string",
+    "value_at",
 ]
 
 
 def tagged(tag: int, *contents: bytes) -> bytes:
     """An encoding with the identifier octet ``tag``, in the shortest definite form."""
     content = b"".join(contents)
-    length = len(content)
+    return _header(tag, len(content)) + content
+
+
+def value_at(data: bytes, at: int) -> tuple[int, int]:
+    """Where the value of the element at ``at`` begins and ends, if all of it is in DER.
+
+    This only cuts: tags, and whether lengths are in their shortest form or beyond the end, are not
+    looked at. `LookupError` past the end, `ValueError` for a length of more than two bytes.
+    """
+    length = data[at + 1]
     if length < 0x80:
-        return bytes((tag, length)) + content
+        start = at + 2
+    elif length == 0x81:
+        start, length = at + 3, data[at + 2]
+    elif length == 0x82:
+        start, length = at + 4, data[at + 2] << 8 | data[at + 3]
+    else:
+        raise ValueError("a length of more than two bytes")
+    return start, start + length
+
+
+# Signatures are alike: most of their lengths come again.
+@lru_cache(maxsize=4096)
+def _header(tag: int, length: int) -> bytes:
+    if length < 0x80:
+        return bytes((tag, length))
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(octets))) + octets + content
+    return bytes((tag, 0x80 | len(octets))) + octets
 
 
 def sequence(*members: bytes) -> bytes:

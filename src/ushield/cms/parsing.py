@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -15,6 +14,7 @@ from ushield.cms import oids
 from ushield.cms.attributes import signed_attributes
 from ushield.cms.blind import BlindStatement, BlindStatementInvalid
 from ushield.cms.receipt import Receipt, ReceiptInvalid
+from ushield.cms.recognition import ParsedSignature, SignerIdentity, read_identity, recognise
 from ushield.cms.signed_data import assemble
 from ushield.errors import InputInvalid
 
@@ -23,6 +23,7 @@ __all__ = [
     "ParsedSignature",
     "SignedDataFault",
     "SignedDataInvalid",
+    "examine",
     "parse_signed_data",
 ]
 
@@ -63,24 +64,6 @@ class SignedDataInvalid(InputInvalid):
         self.fault = fault
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedSignature:
-    """What a SignedData holds. Its signature is not verified yet, nor its certificate trusted.
-
-    ``certificate`` (DER) is the signer's; ``signed_attributes`` (DER, SET OF) is what
-    ``signature`` is over: PKCS #1 v1.5 if ``is_rsa``, else ECDSA, with ``hash_algorithm``.
-    ``display`` is what is said of the screen: the token's receipt, or that there was none.
-    """
-
-    message: bytes
-    certificate: bytes
-    display: Receipt | BlindStatement
-    signed_attributes: bytes
-    signature: bytes
-    is_rsa: bool
-    hash_algorithm: HashAlgorithm
-
-
 _ATTRIBUTES = (
     oids.CONTENT_TYPE,
     oids.MESSAGE_DIGEST,
@@ -92,18 +75,27 @@ _MAX_IDENTIFIER = 63
 _HASH_OF_OID = {oid: HashAlgorithm(name) for name, oid in oids.HASH.items()}
 
 
-def parse_signed_data(data: bytes) -> ParsedSignature:
+def parse_signed_data(
+    data: bytes, identify: Callable[[bytes], SignerIdentity] = read_identity
+) -> ParsedSignature:
     """Take a signature apart; `SignedDataInvalid` if it is not exactly as `assemble` writes it.
 
-    The parts are checked one by one, so that a refusal has its reason. Then they are put together
-    again and compared with ``data``: each signature has one encoding, and any changed byte that
-    the signature itself does not cover is noticed here.
+    Each signature has one encoding, and any changed byte that the signature itself does not cover
+    is noticed here. ``identify`` is `ushield.cms.recognition.read_identity`, or what remembers its
+    answers.
     """
     if len(data) > MAX_SIGNED_DATA:
         raise SignedDataInvalid(
             f"{len(data)} bytes, at most {MAX_SIGNED_DATA} are looked at",
             fault=SignedDataFault.TOO_LARGE,
         )
+    return recognise(data, identify) or examine(data)
+
+
+def examine(data: bytes) -> ParsedSignature:
+    """The same in one's own time: the parts are read and checked one by one, so that a refusal
+    has its reason, then put together again and compared with ``data``.
+    """
     try:
         _check_identifiers(data)
         return _parse(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from asn1crypto import x509
@@ -11,9 +12,26 @@ from ushield.cms import der, oids
 from ushield.cms.ecdsa import lower_s
 from ushield.errors import CertificateInvalid
 
-__all__ = ["assemble"]
+__all__ = ["DIGEST_ALGORITHM", "SIGNATURE_ALGORITHM", "assemble", "assemble_for"]
 
 _CONTEXT_0 = 0xA0
+_VERSION = der.integer(1)
+_SIGNED_DATA = der.object_identifier(oids.SIGNED_DATA)
+_DATA = der.object_identifier(oids.DATA)
+DIGEST_ALGORITHM: Mapping[HashAlgorithm, bytes] = {
+    HashAlgorithm(name): der.sequence(der.object_identifier(oid)) for name, oid in oids.HASH.items()
+}
+"""The AlgorithmIdentifier of a hash, without parameters (RFC 5754, 2)."""
+# RFC 3370, 3.2: the parameters are present, and NULL.
+_RSA = der.sequence(der.object_identifier(oids.RSA_ENCRYPTION), der.null())
+SIGNATURE_ALGORITHM: Mapping[tuple[bool, HashAlgorithm], bytes] = {
+    **{(True, HashAlgorithm(name)): _RSA for name in oids.HASH},
+    **{
+        (False, HashAlgorithm(name)): der.sequence(der.object_identifier(oid))
+        for name, oid in oids.ECDSA_WITH_HASH.items()
+    },
+}
+"""The AlgorithmIdentifier of a signature, by whether it is RSA, and its hash."""
 
 
 def assemble(
@@ -33,35 +51,48 @@ def assemble(
     smaller of its two values of s. `CertificateInvalid` if the certificate
     cannot be read.
     """
-    digest_algorithm = der.sequence(der.object_identifier(oids.HASH[hash_algorithm]))
-    if is_rsa:
-        # RFC 3370, 3.2: the parameters are present, and NULL.
-        signature_algorithm = der.sequence(der.object_identifier(oids.RSA_ENCRYPTION), der.null())
-    else:
-        signature_algorithm = der.sequence(
-            der.object_identifier(oids.ECDSA_WITH_HASH[hash_algorithm])
-        )
+    return assemble_for(
+        _identity(certificate),
+        message=message,
+        certificate=certificate,
+        signed_attributes=signed_attributes,
+        signature=signature,
+        is_rsa=is_rsa,
+        hash_algorithm=hash_algorithm,
+    )
+
+
+def assemble_for(
+    identity: bytes,
+    *,
+    message: bytes,
+    certificate: bytes,
+    signed_attributes: bytes,
+    signature: bytes,
+    is_rsa: bool,
+    hash_algorithm: HashAlgorithm,
+) -> bytes:
+    """The same where ``identity`` is known: the certificate's IssuerAndSerialNumber (DER)."""
+    digest_algorithm = DIGEST_ALGORITHM[hash_algorithm]
+    if not is_rsa:
         signature = lower_s(signature, hash_algorithm)
-    version = der.integer(1)
     signer = der.sequence(
-        version,
-        _issuer_and_serial_number(certificate),
+        _VERSION,
+        identity,
         digest_algorithm,
-        bytes((_CONTEXT_0,)) + signed_attributes[1:],
-        signature_algorithm,
+        b"\xa0",
+        signed_attributes[1:],
+        SIGNATURE_ALGORITHM[is_rsa, hash_algorithm],
         der.octet_string(signature),
     )
     return der.sequence(
-        der.object_identifier(oids.SIGNED_DATA),
+        _SIGNED_DATA,
         der.tagged(
             _CONTEXT_0,
             der.sequence(
-                version,
+                _VERSION,
                 der.set_of(digest_algorithm),
-                der.sequence(
-                    der.object_identifier(oids.DATA),
-                    der.tagged(_CONTEXT_0, der.octet_string(message)),
-                ),
+                der.sequence(_DATA, der.tagged(_CONTEXT_0, der.octet_string(message))),
                 der.tagged(_CONTEXT_0, certificate),
                 der.set_of(signer),
             ),
@@ -71,7 +102,7 @@ def assemble(
 
 # A token signs with the same certificate again and again, and reading it is most of the work here.
 @lru_cache(maxsize=64)
-def _issuer_and_serial_number(certificate: bytes) -> bytes:
+def _identity(certificate: bytes) -> bytes:
     try:
         signed = x509.Certificate.load(certificate, strict=True)["tbs_certificate"]
         return der.sequence(signed["issuer"].dump(), signed["serial_number"].dump())
