@@ -20,11 +20,24 @@ TRUST = {
     "key-too-weak",
     "issuer-unknown",
     "path-invalid",
+    "certificate-revoked",
+    "issuer-revoked",
+    "revocation-unknown",
+    "revocation-stale",
+    "token-lost",
+    "attestation-missing",
+    "attestation-invalid",
 }
 
 
 def test_reasons_about_the_signer_are_about_trust_and_no_others() -> None:
     assert {reason.value for reason in RejectionReason if reason.is_trust} == TRUST
+
+
+def test_reasons_about_the_kind_of_token_are_about_policy_and_no_others() -> None:
+    policy = {reason.value for reason in RejectionReason if reason.is_policy}
+    assert policy == {"blind-signature", "virtual-token"}
+    assert not policy & TRUST
 
 
 @pytest.mark.parametrize("fault", SignedDataFault)

@@ -64,7 +64,9 @@ def test_a_good_signature_says_what_was_signed_shown_and_by_whom(algorithm: KeyA
     signer = Signer.issued(algorithm)
     screen = Screen(banner="虚拟")
     receipt = receipt_for(MESSAGE, screen, virtual=True)
-    verified = verify_transaction(signer.sign(MESSAGE, receipt), TRUST, NOW)
+    signature = signer.sign(MESSAGE, receipt)
+    assert _reason(signature) is RejectionReason.VIRTUAL_TOKEN
+    verified = verify_transaction(signature, TRUST, NOW, accept_virtual=True)
     assert verified.transaction == TRANSFER
     assert verified.message == parse_message(MESSAGE)
     assert verified.pages == lay_out(verified.message.shown, screen)

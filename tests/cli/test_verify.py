@@ -21,14 +21,16 @@ from ushield.transaction import write_message
 
 
 def test_a_signature_that_holds_is_told_in_words(enrolled: Enrolled) -> None:
-    result = run("verify", str(enrolled.signature), "--ca", str(enrolled.ca))
+    result = run("verify", str(enrolled.signature), "--ca", str(enrolled.ca), "--accept-virtual")
     assert result.exit_code == 0
     for text in ("张三", "6222021001098765432", "1,234.56 CNY", "CN=李四", "(virtual)"):
         assert text in result.stdout
 
 
 def test_a_signature_that_holds_is_told_to_programs(enrolled: Enrolled) -> None:
-    result = run("verify", str(enrolled.signature), "--ca", str(enrolled.ca), "--json")
+    result = run(
+        "verify", str(enrolled.signature), "--ca", str(enrolled.ca), "--accept-virtual", "--json"
+    )
     facts = told(result)
     assert facts["transaction"]["amount"] == "1234.56"
     assert facts["shown"]["收款人"] == "张三"
@@ -54,6 +56,12 @@ def test_what_no_screen_showed_is_refused_unless_accepted_by_name(tmp_path: Path
     assert "Shown on the token" not in accepted.stdout
     facts = told(run("--json", *verify[:4], "--accept-blind", str(blind_ca)))
     assert (facts["display"], facts["token"], "shown" in facts) == (False, "1234", False)
+
+
+def test_a_virtual_token_is_refused_unless_it_is_asked_for(enrolled: Enrolled) -> None:
+    result = run("--json", "verify", str(enrolled.signature), "--ca", str(enrolled.ca))
+    assert result.exit_code == 42
+    assert told(result)["error"]["facts"] == {"reason": "virtual-token"}
 
 
 def test_another_banks_ca_does_not_trust_it(enrolled: Enrolled, tmp_path: Path) -> None:
@@ -111,7 +119,7 @@ def test_no_byte_of_a_signature_can_be_changed(enrolled: Enrolled, tmp_path: Pat
         copy = bytearray(whole)
         copy[place] ^= 1 << place % 8
         changed.write_bytes(copy)
-        result = run("verify", str(changed), "--ca", str(enrolled.ca))
+        result = run("verify", str(changed), "--ca", str(enrolled.ca), "--accept-virtual")
         assert result.exit_code in (40, 41), f"byte {place}"
         assert len(result.stderr.splitlines()) == 2, f"byte {place}"
         assert isinstance(result.exception, SystemExit), f"byte {place}"

@@ -39,11 +39,25 @@ class RejectionReason(StrEnum):
     KEY_TOO_WEAK = "key-too-weak"
     ISSUER_UNKNOWN = "issuer-unknown"
     PATH_INVALID = "path-invalid"
+    CERTIFICATE_REVOKED = "certificate-revoked"
+    ISSUER_REVOKED = "issuer-revoked"
+    REVOCATION_UNKNOWN = "revocation-unknown"
+    REVOCATION_STALE = "revocation-stale"
+    TOKEN_LOST = "token-lost"  # noqa: S105
+    VIRTUAL_TOKEN = "virtual-token"  # noqa: S105
+    ATTESTATION_MISSING = "attestation-missing"
+    ATTESTATION_INVALID = "attestation-invalid"
+    TOKEN_MISMATCH = "token-mismatch"  # noqa: S105
 
     @property
     def is_trust(self) -> bool:
         """The signature may be sound, but its signer is not trusted."""
         return self in _TRUST
+
+    @property
+    def is_policy(self) -> bool:
+        """The signature and its signer may be sound, but the bank takes none of this kind."""
+        return self in _POLICY
 
 
 _TRUST = frozenset(
@@ -56,19 +70,35 @@ _TRUST = frozenset(
         RejectionReason.KEY_TOO_WEAK,
         RejectionReason.ISSUER_UNKNOWN,
         RejectionReason.PATH_INVALID,
+        RejectionReason.CERTIFICATE_REVOKED,
+        RejectionReason.ISSUER_REVOKED,
+        RejectionReason.REVOCATION_UNKNOWN,
+        RejectionReason.REVOCATION_STALE,
+        RejectionReason.TOKEN_LOST,
+        RejectionReason.ATTESTATION_MISSING,
+        RejectionReason.ATTESTATION_INVALID,
     )
 )
 
+_POLICY = frozenset((RejectionReason.BLIND_SIGNATURE, RejectionReason.VIRTUAL_TOKEN))
+
 _SIGN_AGAIN = "Do not carry the transaction out; have it signed again."
-_TRUST_REMEDY = {
+_REMEDY = {
     RejectionReason.CERTIFICATE_EXPIRED: "Renew the certificate, then sign again.",
     RejectionReason.CERTIFICATE_NOT_YET_VALID: "Check this machine's clock, then the certificate.",
     RejectionReason.ISSUER_UNKNOWN: "Check that the trusted CAs include the certificate's issuer.",
+    RejectionReason.REVOCATION_UNKNOWN: "Give the verifier the CRL of the certificate's issuer.",
+    RejectionReason.REVOCATION_STALE: "Fetch the issuer's new CRL, then verify again.",
+    RejectionReason.VIRTUAL_TOKEN: (
+        "For development and tests, accept virtual tokens by name:"
+        " `Verifier(.., accept_virtual=True)`, `ushield verify --accept-virtual`."
+    ),
+    RejectionReason.ATTESTATION_MISSING: "Enrol the token's attestation of the key.",
+    RejectionReason.BLIND_SIGNATURE: (
+        "Have it signed by a token with a screen, or accept blind signatures by name:"
+        " `verify_transaction(.., accept_blind=..)`, `ushield verify --accept-blind CA`."
+    ),
 }
-_BLIND_REMEDY = (
-    "Have it signed by a token with a screen, or accept blind signatures by name:"
-    " `verify_transaction(.., accept_blind=..)`, `ushield verify --accept-blind CA`."
-)
 _TRUST_DEFAULT = "Do not carry the transaction out; the certificate is not one for signing it."
 
 
@@ -79,9 +109,6 @@ class TransactionRejected(UShieldError):
     carries = ("reason",)
 
     def __init__(self, message: str, *, reason: RejectionReason) -> None:
-        if reason.is_trust:
-            remedy = _TRUST_REMEDY.get(reason, _TRUST_DEFAULT)
-        else:
-            remedy = _BLIND_REMEDY if reason is RejectionReason.BLIND_SIGNATURE else _SIGN_AGAIN
-        super().__init__(message, remedy=remedy)
+        default = _TRUST_DEFAULT if reason.is_trust else _SIGN_AGAIN
+        super().__init__(message, remedy=_REMEDY.get(reason, default))
         self.reason = reason

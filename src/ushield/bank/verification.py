@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import overload
+from functools import lru_cache
+from typing import NamedTuple, Protocol, overload
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from ushield.algorithms import HashAlgorithm
+from ushield.bank.attestation import AttestationPolicy
+from ushield.bank.memory import Memory
 from ushield.bank.rejection import RejectionReason, TransactionRejected
+from ushield.bank.standing import Standing
 from ushield.bank.trust import TrustStore
+from ushield.cms.attestation import Attestation
 from ushield.cms.blind import BlindStatement
-from ushield.cms.parsing import ParsedSignature, SignedDataInvalid, parse_signed_data
+from ushield.cms.parsing import SignedDataInvalid, parse_signed_data
 from ushield.cms.receipt import Receipt
+from ushield.cms.recognition import ParsedSignature, SignerIdentity, read_identity
 from ushield.errors import DisplayRefused, InputInvalid, MessageInvalid
 from ushield.transaction.message import Message, parse_message
 from ushield.transaction.model import Transaction
 from ushield.transaction.pages import MOST_PAGES, Page, Screen, lay_out, pages_digest
 from ushield.transaction.repertoire import Repertoire
 
-__all__ = ["BlindTransaction", "VerifiedTransaction", "verify_transaction"]
+__all__ = [
+    "BlindTransaction",
+    "LossRegister",
+    "VerifiedTransaction",
+    "Verifier",
+    "verify_transaction",
+]
 
+_PADDING = padding.PKCS1v15()
 _HASHES: dict[HashAlgorithm, hashes.HashAlgorithm] = {
     HashAlgorithm.SHA256: hashes.SHA256(),
     HashAlgorithm.SHA384: hashes.SHA384(),
     HashAlgorithm.SHA512: hashes.SHA512(),
 }
+_ECDSA = {name: ec.ECDSA(algorithm) for name, algorithm in _HASHES.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _SignedTransaction:
     """What holds of a signature, whether its transaction was shown or not."""
 
@@ -52,20 +66,22 @@ class _SignedTransaction:
         return self.path[0]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class VerifiedTransaction(_SignedTransaction):
-    """A transaction whose signature holds. Only `verify_transaction` makes one.
+    """A transaction whose signature holds. Only a `Verifier` makes one.
 
     ``message`` is what was signed and ``pages`` what the token showed before OK; ``receipt`` is
     the token's word on the press. ``certificate`` is the signer's in DER, ``path`` the subjects
     from it up to the trusted CA (RFC 4514), ``certificate_serial`` its serial number.
+    ``attestation`` is what the token attested of the key, where the bank requires that.
     """
 
     pages: tuple[Page, ...]
     receipt: Receipt
+    attestation: Attestation | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class BlindTransaction(_SignedTransaction):
     """A transaction that a key signed and no screen showed: no `VerifiedTransaction`.
 
@@ -77,97 +93,249 @@ class BlindTransaction(_SignedTransaction):
     statement: BlindStatement
 
 
+class LossRegister(Protocol):
+    """The tokens that customers reported lost, which the bank knows before any CRL does."""
+
+    def lost_since(self, token: str) -> datetime | None:
+        """From when on the token of this serial number counts as lost, if it was reported."""
+
+
+class Verifier:
+    """Verifies signatures, and remembers what it found out about their certificates.
+
+    For a backend that verifies many: one object for all its threads, which need no lock. What it
+    remembers of at most ``remembered`` certificates is the key, the path with the time in which
+    all of it is valid, and the attestation; the least used are forgotten.
+
+    Signatures by virtual tokens are refused unless ``accept_virtual``: the bank names them, for
+    development and tests. ``attestations`` requires of each key with a display that a token
+    attested it; without that, a token is virtual if it says so. ``losses`` is asked with each
+    signature. ``clock`` tells the time at which a signature must hold where none is given.
+
+    Signatures that say of themselves that nothing was shown are refused, unless ``accept_blind``
+    has the CA of keys without a display, and `verify_either` is called. That CA must not be among
+    those of ``trust``, `InputInvalid` otherwise: a key without a display signs what its host wants,
+    a receipt, too, and only its certificate tells the bank so.
+    """
+
+    def __init__(
+        self,
+        trust: TrustStore,
+        *,
+        accept_virtual: bool = False,
+        accept_blind: TrustStore | None = None,
+        attestations: AttestationPolicy | None = None,
+        losses: LossRegister | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        remembered: int = 1 << 16,
+    ) -> None:
+        self._accept_virtual = accept_virtual
+        self._attestations = attestations
+        self._losses = losses
+        self._clock = clock
+        self._remembered = remembered
+        self.replace_trust(trust, accept_blind=accept_blind)
+
+    def replace_trust(self, trust: TrustStore, *, accept_blind: TrustStore | None = None) -> None:
+        """Trust these CAs from now on; what was remembered is forgotten."""
+        if accept_blind is not None and not set(accept_blind.anchors).isdisjoint(trust.anchors):
+            raise InputInvalid(
+                "one CA for keys with a display and for keys without",
+                remedy="Let another CA certify keys without a display, or do not accept them.",
+            )
+        self._known = _Known(
+            _Signers(trust, self._attestations, self._remembered),
+            None if accept_blind is None else _Signers(accept_blind, None, self._remembered),
+        )
+
+    def forget(self) -> None:
+        """Forget what was remembered, such as when an attestation was withdrawn."""
+        known = self._known
+        self.replace_trust(
+            known.shown.trust, accept_blind=known.blind.trust if known.blind else None
+        )
+
+    def verify(self, signature: bytes, at: datetime | None = None) -> VerifiedTransaction:
+        """Verify a signature (CMS SignedData in DER) over what a token showed.
+
+        ``at`` is the time at which it must hold, an aware datetime; now by default. `InputInvalid`
+        for a time without a zone. `TransactionRejected` carries the reason.
+
+        Whether the transaction was expected, is in time or was seen before is for the caller to
+        decide: this looks at the signature alone. What was seen before is known by its challenge,
+        or by serial number and request id of the receipt.
+        """
+        known, at = self._known, self._moment(at)
+        parsed = _parse(signature, known.shown)
+        if isinstance(parsed.display, BlindStatement):
+            raise _blind()
+        return self._verify_shown(parsed, parsed.display, known.shown, at)
+
+    def verify_either(
+        self, signature: bytes, at: datetime | None = None
+    ) -> VerifiedTransaction | BlindTransaction:
+        """The same, and what no screen showed comes back, too, as a type of its own, where a CA is
+        accepted for it.
+        """
+        known, at = self._known, self._moment(at)
+        parsed = _parse(signature, known.shown)
+        if not isinstance(parsed.display, BlindStatement):
+            return self._verify_shown(parsed, parsed.display, known.shown, at)
+        if known.blind is None:
+            raise _blind()
+        standing = known.blind.standing(parsed.certificate, at)
+        _check_signature(parsed, standing)
+        self._check_lost(parsed.display.serial, at)
+        return BlindTransaction(
+            _read_message(parsed.message),
+            parsed.certificate,
+            standing.serial_number,
+            standing.subjects,
+            parsed.display,
+        )
+
+    def _moment(self, at: datetime | None) -> datetime:
+        if at is None:
+            return self._clock()
+        if not isinstance(at, datetime) or at.utcoffset() is None:
+            raise InputInvalid("the time at which a signature must hold has no time zone")
+        return at
+
+    def _verify_shown(
+        self, parsed: ParsedSignature, receipt: Receipt, signers: _Signers, at: datetime
+    ) -> VerifiedTransaction:
+        standing = signers.standing(parsed.certificate, at)
+        _check_signature(parsed, standing)
+        self._check_token(receipt, standing.attestation)
+        self._check_lost(receipt.serial, at)
+        message = _read_message(parsed.message)
+        return VerifiedTransaction(
+            message,
+            parsed.certificate,
+            standing.serial_number,
+            standing.subjects,
+            _redraw(message, receipt),
+            receipt,
+            standing.attestation,
+        )
+
+    def _check_token(self, receipt: Receipt, attestation: Attestation | None) -> None:
+        if receipt.virtual and not self._accept_virtual:
+            raise TransactionRejected(
+                f"signed by {receipt.serial}, a virtual token", reason=RejectionReason.VIRTUAL_TOKEN
+            )
+        if attestation is not None and (
+            attestation.serial != receipt.serial or attestation.virtual is not receipt.virtual
+        ):
+            raise TransactionRejected(
+                f"the receipt is by {receipt.serial}, the key belongs to {attestation.serial}",
+                reason=RejectionReason.TOKEN_MISMATCH,
+            )
+
+    def _check_lost(self, token: str, at: datetime) -> None:
+        if self._losses is not None:
+            lost = self._losses.lost_since(token)
+            if lost is not None and lost <= at:
+                raise TransactionRejected(
+                    f"{token} was reported lost on {lost:%Y-%m-%d %H:%M:%S %Z}",
+                    reason=RejectionReason.TOKEN_LOST,
+                )
+
+
+class _Signers:
+    """What is known of the certificates that one trust store leads to."""
+
+    __slots__ = ("_attestations", "_memory", "trust")
+
+    def __init__(
+        self, trust: TrustStore, attestations: AttestationPolicy | None, remembered: int
+    ) -> None:
+        self.trust = trust
+        self._attestations = attestations
+        self._memory: Memory[bytes, Standing] = Memory(remembered)
+
+    def identify(self, certificate: bytes) -> SignerIdentity:
+        standing = self._memory.get(certificate)
+        return read_identity(certificate) if standing is None else standing.identity
+
+    def standing(self, certificate: bytes, at: datetime) -> Standing:
+        """The standing of a certificate that is good at ``at``; else `TransactionRejected`."""
+        standing = self._memory.get(certificate)
+        if standing is None:
+            standing = Standing.find(certificate, self.trust, self._attestations, at)
+            self._memory.put(certificate, standing)
+        elif not standing.valid_from <= at <= standing.valid_until:
+            # Another path, or the reason why there is none at that time.
+            standing = Standing.find(certificate, self.trust, self._attestations, at)
+        return standing
+
+
+class _Known(NamedTuple):
+    """Replaced as one, never changed: a verification sees one state of it."""
+
+    shown: _Signers
+    blind: _Signers | None
+
+
 @overload
 def verify_transaction(
-    signature: bytes, trust: TrustStore, at: datetime | None = None, *, accept_blind: None = None
+    signature: bytes,
+    trust: TrustStore,
+    at: datetime | None = None,
+    *,
+    accept_virtual: bool = False,
+    accept_blind: None = None,
 ) -> VerifiedTransaction: ...
 @overload
 def verify_transaction(
-    signature: bytes, trust: TrustStore, at: datetime | None = None, *, accept_blind: TrustStore
+    signature: bytes,
+    trust: TrustStore,
+    at: datetime | None = None,
+    *,
+    accept_virtual: bool = False,
+    accept_blind: TrustStore,
 ) -> VerifiedTransaction | BlindTransaction: ...
 def verify_transaction(
     signature: bytes,
     trust: TrustStore,
     at: datetime | None = None,
     *,
+    accept_virtual: bool = False,
     accept_blind: TrustStore | None = None,
 ) -> VerifiedTransaction | BlindTransaction:
-    """Verify a signature (CMS SignedData in DER), trusting the CAs of ``trust``.
+    """Verify one signature (CMS SignedData in DER), trusting the CAs of ``trust``.
 
-    A signature that says of itself that nothing was shown is refused, unless ``accept_blind`` has
-    the CA of keys without a display; then it comes back as another type, `BlindTransaction`. That
-    CA must not be among those of ``trust``: a key without a display signs what its host wants, a
-    receipt, too, and only its certificate tells the bank so.
-
-    ``at`` is the time at which certificates must be valid, an aware datetime; now by default.
-    `InputInvalid` for a time without a zone, or a CA in both stores. `TransactionRejected`
-    carries the reason.
-
-    Whether the transaction was expected, is in time or was seen before is for the caller to
-    decide: this looks at the signature alone. What was seen before is known by its challenge, or
-    by serial number and request id of the receipt.
+    The simple face of `Verifier`, whose arguments these are, for a single signature: nothing is
+    remembered.
     """
-    if accept_blind is not None and not set(accept_blind.anchors).isdisjoint(trust.anchors):
-        raise InputInvalid(
-            "one CA for keys with a display and for keys without",
-            remedy="Let another CA certify keys without a display, or do not accept them.",
-        )
-    parsed = _parse(signature)
-    certificate = _load_certificate(parsed.certificate)
-    _check_signature(parsed, certificate)
-    message = _read_message(parsed.message)
-    at = datetime.now(UTC) if at is None else at
-    if isinstance(parsed.display, BlindStatement):
-        if accept_blind is None:
-            raise TransactionRejected(
-                "no screen showed what was signed", reason=RejectionReason.BLIND_SIGNATURE
-            )
-        return BlindTransaction(
-            message=message,
-            statement=parsed.display,
-            certificate=parsed.certificate,
-            certificate_serial=certificate.serial_number,
-            path=_path(accept_blind, certificate, at),
-        )
-    pages = _redraw(message, parsed.display)
-    return VerifiedTransaction(
-        message=message,
-        pages=pages,
-        receipt=parsed.display,
-        certificate=parsed.certificate,
-        certificate_serial=certificate.serial_number,
-        path=_path(trust, certificate, at),
+    verifier = Verifier(trust, accept_virtual=accept_virtual, accept_blind=accept_blind)
+    if accept_blind is None:
+        return verifier.verify(signature, at)
+    return verifier.verify_either(signature, at)
+
+
+def _blind() -> TransactionRejected:
+    return TransactionRejected(
+        "no screen showed what was signed", reason=RejectionReason.BLIND_SIGNATURE
     )
 
 
-def _path(trust: TrustStore, certificate: x509.Certificate, at: datetime) -> tuple[str, ...]:
-    return tuple(each.subject.rfc4514_string() for each in trust.check(certificate, at))
-
-
-def _parse(signature: bytes) -> ParsedSignature:
+def _parse(signature: bytes, signers: _Signers) -> ParsedSignature:
     try:
-        return parse_signed_data(signature)
+        return parse_signed_data(signature, signers.identify)
     except SignedDataInvalid as error:
         raise TransactionRejected(str(error), reason=RejectionReason(error.fault.value)) from error
 
 
-def _load_certificate(encoded: bytes) -> x509.Certificate:
+def _check_signature(parsed: ParsedSignature, standing: Standing) -> None:
+    key = standing.key
     try:
-        return x509.load_der_x509_certificate(encoded)
-    except (ValueError, x509.InvalidVersion) as error:
-        raise TransactionRejected(
-            "the signer's certificate cannot be read", reason=RejectionReason.CERTIFICATE_INVALID
-        ) from error
-
-
-def _check_signature(parsed: ParsedSignature, certificate: x509.Certificate) -> None:
-    algorithm = _HASHES[parsed.hash_algorithm]
-    try:
-        key = certificate.public_key()
         if parsed.is_rsa and isinstance(key, rsa.RSAPublicKey):
-            key.verify(parsed.signature, parsed.signed_attributes, padding.PKCS1v15(), algorithm)
+            key.verify(
+                parsed.signature, parsed.signed_attributes, _PADDING, _HASHES[parsed.hash_algorithm]
+            )
         elif not parsed.is_rsa and isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(parsed.signature, parsed.signed_attributes, ec.ECDSA(algorithm))
+            key.verify(parsed.signature, parsed.signed_attributes, _ECDSA[parsed.hash_algorithm])
         else:
             raise TransactionRejected(
                 "the certificate's key is not of the kind that signed",
@@ -180,7 +348,7 @@ def _check_signature(parsed: ParsedSignature, certificate: x509.Certificate) -> 
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise TransactionRejected(
-            "the certificate's key cannot be read", reason=RejectionReason.CERTIFICATE_INVALID
+            "the certificate's key cannot be used", reason=RejectionReason.CERTIFICATE_INVALID
         ) from error
 
 
@@ -193,13 +361,7 @@ def _read_message(encoded: bytes) -> Message:
 
 def _redraw(message: Message, receipt: Receipt) -> tuple[Page, ...]:
     try:
-        screen = Screen(
-            lines=receipt.lines,
-            columns=receipt.columns,
-            repertoire=Repertoire(receipt.repertoire),
-            banner=receipt.banner,
-            max_pages=MOST_PAGES,
-        )
+        screen = _screen(receipt.lines, receipt.columns, receipt.repertoire, receipt.banner)
     except (ValueError, InputInvalid) as error:
         raise TransactionRejected(
             "the receipt names a screen that does not exist",
@@ -218,3 +380,8 @@ def _redraw(message: Message, receipt: Receipt) -> tuple[Page, ...]:
             reason=RejectionReason.PAGES_MISMATCH,
         )
     return pages
+
+
+@lru_cache(maxsize=256)
+def _screen(lines: int, columns: int, repertoire: str, banner: str) -> Screen:
+    return Screen(lines, columns, Repertoire(repertoire), banner, MOST_PAGES)

@@ -70,10 +70,10 @@ def exit_code(error: errors.UShieldError) -> ExitCode:
     """The exit code of the error's own class, or of the nearest one above it that has one."""
     if error.code == "transaction-rejected":
         # The bank's verdict knows whether it is about the signature or about trust in its signer.
-        from ushield.bank import RejectionReason, TransactionRejected
+        from ushield.bank import TransactionRejected
 
         if isinstance(error, TransactionRejected):
-            if error.reason is RejectionReason.BLIND_SIGNATURE:
+            if error.reason.is_policy:
                 return ExitCode.POLICY_REFUSED
             return ExitCode.NOT_TRUSTED if error.reason.is_trust else ExitCode.NOT_VALID
     return next(_BY_ERROR[cls] for cls in type(error).__mro__ if cls in _BY_ERROR)

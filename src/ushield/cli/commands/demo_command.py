@@ -201,10 +201,12 @@ class _Story:
     def _verify(self, signature: TransactionSignature) -> dict[str, Any]:
         from ushield.bank import TrustStore, verify_transaction
 
-        verified = verify_transaction(signature.der, TrustStore.load(self.bank.ca_pem))
+        trust = TrustStore.load(self.bank.ca_pem)
+        verified = verify_transaction(signature.der, trust, accept_virtual=True)
         self._step(
-            f"The bank verifies the signature by {verified.signer}, draws the screen again and"
-            f" finds the same pages.\nWhat it may carry out:\n"
+            "The bank, told to take virtual tokens for this demo, verifies the signature by"
+            f" {verified.signer},\ndraws the screen again and finds the same pages."
+            " What it may carry out:\n"
             f"{describe_fields(verified.message.shown)}"
         )
         return message_facts(verified.message) | {"signer": verified.signer}

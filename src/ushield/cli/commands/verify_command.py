@@ -53,32 +53,40 @@ def _instant(
 @click.option(
     "--at", metavar="TIME", callback=_instant, help="When it has to hold; now by default."
 )
+@click.option(
+    "--accept-virtual",
+    is_flag=True,
+    help="Take signatures by virtual tokens, too: for development and tests.",
+)
 @pass_invocation
 def command(
-    invocation: Invocation, *, file: str, ca: str | None, blind_ca: str | None, at: datetime | None
+    invocation: Invocation,
+    *,
+    file: str,
+    ca: str | None,
+    blind_ca: str | None,
+    at: datetime | None,
+    accept_virtual: bool,
 ) -> None:
     """Verify the signature in FILE and print what was signed.
 
     Exit code 0 only if all of it holds; 40 if the signature does not, 41 if its signer is not
-    trusted, 42 if no screen showed what was signed and --accept-blind is not given.
+    trusted, 42 if no screen showed what was signed and --accept-blind is not given, or a virtual
+    token signed it and --accept-virtual is not given.
 
     Example: ushield verify payment.p7s --ca bank-ca.pem
     """
-    from ushield.bank import BlindTransaction, TrustStore, verify_transaction
+    from ushield.bank import BlindTransaction, TrustStore, Verifier
 
     if ca is None and blind_ca is None:
         raise click.UsageError("name the bank's CA: --ca FILE")
     trust = TrustStore(()) if ca is None else TrustStore.load(read_file(ca, at_most=_MAX_CA))
-    signature = read_file(file, at_most=_MAX_SIGNATURE)
-    if blind_ca is None:
-        verified = verify_transaction(signature, trust, at=at)
-    else:
-        blind = TrustStore.load(read_file(blind_ca, at_most=_MAX_CA))
-        found = verify_transaction(signature, trust, at=at, accept_blind=blind)
-        if isinstance(found, BlindTransaction):
-            _tell_blind(invocation, found)
-            return
-        verified = found
+    blind = None if blind_ca is None else TrustStore.load(read_file(blind_ca, at_most=_MAX_CA))
+    verifier = Verifier(trust, accept_virtual=accept_virtual, accept_blind=blind)
+    verified = verifier.verify_either(read_file(file, at_most=_MAX_SIGNATURE), at)
+    if isinstance(verified, BlindTransaction):
+        _tell_blind(invocation, verified)
+        return
     receipt = verified.receipt
     facts = message_facts(verified.message) | {
         "display": True,

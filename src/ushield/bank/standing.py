@@ -1,0 +1,62 @@
+"""The standing of a certificate: all that a verifier remembers of one that may sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
+from ushield.bank.attestation import AttestationPolicy
+from ushield.bank.rejection import RejectionReason, TransactionRejected
+from ushield.bank.trust import TrustStore
+from ushield.cms.attestation import Attestation
+from ushield.cms.recognition import SignerIdentity, read_certificate
+
+__all__ = ["Standing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A certificate that leads to a trusted CA by ``path``, all of which is valid between
+    ``valid_from`` and ``valid_until``, both included. ``subjects`` are the path's (RFC 4514).
+    """
+
+    identity: SignerIdentity
+    key: CertificatePublicKeyTypes
+    serial_number: int
+    path: tuple[x509.Certificate, ...]
+    subjects: tuple[str, ...]
+    valid_from: datetime
+    valid_until: datetime
+    attestation: Attestation | None
+
+    @classmethod
+    def find(
+        cls,
+        certificate: bytes,
+        trust: TrustStore,
+        attestations: AttestationPolicy | None,
+        at: datetime,
+    ) -> Standing:
+        """The standing of ``certificate`` (DER) at a time; `TransactionRejected` if it has none."""
+        try:
+            identity, loaded = read_certificate(certificate)
+        except ValueError as error:
+            raise TransactionRejected(
+                "the signer's certificate cannot be read",
+                reason=RejectionReason.CERTIFICATE_INVALID,
+            ) from error
+        path = trust.check(loaded, at)
+        key = loaded.public_key()
+        return cls(
+            identity=identity,
+            key=key,
+            serial_number=loaded.serial_number,
+            path=path,
+            subjects=tuple(each.subject.rfc4514_string() for each in path),
+            valid_from=max(each.not_valid_before_utc for each in path),
+            valid_until=min(each.not_valid_after_utc for each in path),
+            attestation=attestations.check(identity.sha256, key) if attestations else None,
+        )
