@@ -85,8 +85,8 @@ def lay_out(fields: Sequence[Field], screen: Screen) -> tuple[Page, ...]:
     for label, value in fields:
         if repertoire.label_mark in value:
             raise _label_mark(repertoire)
-        width = repertoire.width(value)
         name, name_width, block = _label(repertoire, columns, label)
+        width = repertoire.width(value)
         if name_width + width <= columns:
             if len(page) == room:
                 page = []
