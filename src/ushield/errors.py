@@ -44,6 +44,7 @@ __all__ = [
     "SpecInvalid",
     "StatusWordError",
     "StorageFull",
+    "StoreError",
     "TimedOut",
     "TlvInvalid",
     "TokenBusy",
@@ -507,6 +508,13 @@ class ScreenBusy(ConfirmationError):
 
     code = "screen-busy"
     default_remedy = "Answer or cancel the request on the token's screen first."
+
+
+class StoreError(UShieldError):
+    """The bank's database stands in the way."""
+
+    code = "store-error"
+    default_remedy = "Look at the database's own log, then repeat what you did."
 
 
 def _secret_name(reference: str) -> str:

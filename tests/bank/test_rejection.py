@@ -27,6 +27,8 @@ TRUST = {
     "token-lost",
     "attestation-missing",
     "attestation-invalid",
+    "certificate-not-enrolled",
+    "certificate-suspended",
 }
 
 

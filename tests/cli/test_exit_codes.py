@@ -56,6 +56,7 @@ DOCUMENTED = {
     errors.ScreenBusy: 12,
     errors.RequestPending: 3,
     errors.RequestUnknown: 3,
+    errors.StoreError: 60,
 }
 
 

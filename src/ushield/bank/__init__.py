@@ -1,6 +1,7 @@
-"""The bank's side: what a signature says, and whether it holds.
+"""The bank's side: what a signature says, whether it holds, and whether the bank asked for it.
 
-cryptography is imported when something that needs it is used.
+cryptography is imported when something that needs it is used, SQLAlchemy (extra ``bank``) when
+something that keeps a database is.
 """
 
 from __future__ import annotations
@@ -16,7 +17,34 @@ if TYPE_CHECKING:
         EnrolledAttestation,
     )
     from ushield.bank.authority import DevelopmentAuthority
+    from ushield.bank.challenges import Challenge, ChallengeRecord, ChallengeState
+    from ushield.bank.customers import (
+        CertificateState,
+        EnrolledCertificate,
+        TokenRecord,
+        TokenState,
+    )
+    from ushield.bank.errors import (
+        CertificateUnknown,
+        ChallengeSettled,
+        ChallengeUnknown,
+        ClockSkewed,
+        CustomerUnknown,
+        DuplicateEntry,
+        DuplicateOrder,
+        OutcomeUnknown,
+        StoreBusy,
+        StoreCorrupt,
+        StoreFull,
+        StoreOutdated,
+        StoreRestored,
+        StoreUnavailable,
+        TokenUnknown,
+    )
+    from ushield.bank.facade import Bank
+    from ushield.bank.judgement import Acceptance, AcceptedTransaction, Guard
     from ushield.bank.rejection import RejectionReason, TransactionRejected
+    from ushield.bank.store.schema import create_store
     from ushield.bank.trust import TrustStore
     from ushield.bank.verification import (
         BlindTransaction,
@@ -25,17 +53,36 @@ if TYPE_CHECKING:
         Verifier,
         verify_transaction,
     )
+    from ushield.bank.verifier import SignatureVerifier
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "attestation": (
-                "AttestationPolicy",
-                "AttestationRegister",
-                "EnrolledAttestation",
-            ),
+            "attestation": ("AttestationPolicy", "AttestationRegister", "EnrolledAttestation"),
             "authority": ("DevelopmentAuthority",),
+            "challenges": ("Challenge", "ChallengeRecord", "ChallengeState"),
+            "customers": ("CertificateState", "EnrolledCertificate", "TokenRecord", "TokenState"),
+            "errors": (
+                "CertificateUnknown",
+                "ChallengeSettled",
+                "ChallengeUnknown",
+                "ClockSkewed",
+                "CustomerUnknown",
+                "DuplicateEntry",
+                "DuplicateOrder",
+                "OutcomeUnknown",
+                "StoreBusy",
+                "StoreCorrupt",
+                "StoreFull",
+                "StoreOutdated",
+                "StoreRestored",
+                "StoreUnavailable",
+                "TokenUnknown",
+            ),
+            "facade": ("Bank",),
+            "judgement": ("Acceptance", "AcceptedTransaction", "Guard"),
             "rejection": ("RejectionReason", "TransactionRejected"),
+            "store.schema": ("create_store",),
             "trust": ("TrustStore",),
             "verification": (
                 "BlindTransaction",
@@ -44,20 +91,49 @@ else:
                 "Verifier",
                 "verify_transaction",
             ),
+            "verifier": ("SignatureVerifier",),
         },
     )
 
 __all__ = [
+    "Acceptance",
+    "AcceptedTransaction",
     "AttestationPolicy",
     "AttestationRegister",
+    "Bank",
     "BlindTransaction",
+    "CertificateState",
+    "CertificateUnknown",
+    "Challenge",
+    "ChallengeRecord",
+    "ChallengeSettled",
+    "ChallengeState",
+    "ChallengeUnknown",
+    "ClockSkewed",
+    "CustomerUnknown",
     "DevelopmentAuthority",
+    "DuplicateEntry",
+    "DuplicateOrder",
     "EnrolledAttestation",
+    "EnrolledCertificate",
+    "Guard",
     "LossRegister",
+    "OutcomeUnknown",
     "RejectionReason",
+    "SignatureVerifier",
+    "StoreBusy",
+    "StoreCorrupt",
+    "StoreFull",
+    "StoreOutdated",
+    "StoreRestored",
+    "StoreUnavailable",
+    "TokenRecord",
+    "TokenState",
+    "TokenUnknown",
     "TransactionRejected",
     "TrustStore",
     "VerifiedTransaction",
     "Verifier",
+    "create_store",
     "verify_transaction",
 ]

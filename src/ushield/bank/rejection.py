@@ -48,6 +48,17 @@ class RejectionReason(StrEnum):
     ATTESTATION_MISSING = "attestation-missing"
     ATTESTATION_INVALID = "attestation-invalid"
     TOKEN_MISMATCH = "token-mismatch"  # noqa: S105
+    CHALLENGE_UNKNOWN = "challenge-unknown"
+    CHALLENGE_REPLAYED = "challenge-replayed"
+    CHALLENGE_EXPIRED = "challenge-expired"
+    CHALLENGE_VOID = "challenge-void"
+    CHALLENGE_MISMATCH = "challenge-mismatch"
+    CONTENT_MISMATCH = "content-mismatch"
+    CUSTOMER_MISMATCH = "customer-mismatch"
+    CERTIFICATE_NOT_ENROLLED = "certificate-not-enrolled"
+    CERTIFICATE_SUSPENDED = "certificate-suspended"
+    COUNTER_REPEATED = "counter-repeated"
+    COUNTER_WENT_BACK = "counter-went-back"
 
     @property
     def is_trust(self) -> bool:
@@ -77,6 +88,8 @@ _TRUST = frozenset(
         RejectionReason.TOKEN_LOST,
         RejectionReason.ATTESTATION_MISSING,
         RejectionReason.ATTESTATION_INVALID,
+        RejectionReason.CERTIFICATE_NOT_ENROLLED,
+        RejectionReason.CERTIFICATE_SUSPENDED,
     )
 )
 
@@ -93,6 +106,11 @@ _REMEDY = {
         "For development and tests, accept virtual tokens by name:"
         " `Verifier(.., accept_virtual=True)`, `ushield verify --accept-virtual`."
     ),
+    RejectionReason.CHALLENGE_REPLAYED: "Look the challenge up; it stands for one transaction.",
+    RejectionReason.CHALLENGE_EXPIRED: "Issue a new challenge and have it signed.",
+    RejectionReason.CHALLENGE_VOID: "Issue a new challenge and have it signed.",
+    RejectionReason.COUNTER_REPEATED: "Suspect a copy of the token; ask its holder.",
+    RejectionReason.COUNTER_WENT_BACK: "Suspect a copy of the token; ask its holder.",
     RejectionReason.ATTESTATION_MISSING: "Enrol the token's attestation of the key.",
     RejectionReason.BLIND_SIGNATURE: (
         "Have it signed by a token with a screen, or accept blind signatures by name:"

@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     NOT_TRUSTED = 41
     POLICY_REFUSED = 42
     INPUT_INVALID = 50
+    STORE_FAILED = 60
     INTERRUPTED = 130
 
 
@@ -63,6 +64,7 @@ _BY_ERROR: dict[type[errors.UShieldError], ExitCode] = {
     errors.ScreenBusy: ExitCode.TOKEN_BUSY,
     errors.RequestPending: ExitCode.UNEXPECTED,
     errors.RequestUnknown: ExitCode.UNEXPECTED,
+    errors.StoreError: ExitCode.STORE_FAILED,
 }
 
 

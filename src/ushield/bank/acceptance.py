@@ -1,0 +1,266 @@
+"""Accepting signatures against challenges: each once, by any number of processes.
+
+What is read may be outdated when it is written, so the writing has conditions of its own: one
+statement takes a challenge only while it is issued and in time, one takes a token's counter only if
+nothing about the token changed. If either finds less than it should, all is rolled back and judged
+again. Tokens are written before challenges, both in order, so that no two transactions wait for
+each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from ushield.bank.audit.entries import AuditEvent, Decision, record
+from ushield.bank.challenges import ChallengeState
+from ushield.bank.customers import TokenState
+from ushield.bank.judgement import (
+    AcceptedTransaction,
+    Guard,
+    IssuedChallenge,
+    RegisteredSigner,
+    judge,
+    receipt_of,
+)
+from ushield.bank.rejection import RejectionReason, TransactionRejected
+from ushield.bank.store.statements import Lookup, Statement
+from ushield.bank.store.store import Conflict
+from ushield.bank.store.tables import certificate, challenge, token
+
+if TYPE_CHECKING:
+    from ushield.bank.judgement import Signed
+
+__all__ = ["Presented", "decide"]
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A signature (DER) that came for a challenge, and what the verifier said of it."""
+
+    challenge_id: str
+    signature: bytes
+    verdict: Signed | TransactionRejected
+
+
+_CHALLENGES = Lookup(
+    select(
+        challenge.c.id,
+        challenge.c.customer_id,
+        challenge.c.message,
+        challenge.c.state,
+        challenge.c.issued_at,
+        challenge.c.expires_at,
+    ),
+    challenge.c.id,
+)
+_SIGNERS = Lookup(
+    select(
+        certificate.c.sha256,
+        certificate.c.state,
+        token.c.serial,
+        token.c.state,
+        token.c.customer_id,
+        token.c.counter,
+        token.c.revision,
+    ).select_from(certificate.join(token, token.c.serial == certificate.c.token_serial)),
+    certificate.c.sha256,
+)
+_COUNT = Statement(
+    update(token)
+    .where(
+        token.c.serial == bindparam("token_serial"),
+        token.c.revision == bindparam("known_revision"),
+        token.c.counter == bindparam("known_counter"),
+        token.c.state == TokenState.ACTIVE.value,
+    )
+    .values(counter=bindparam("new_counter"))
+)
+_ALARM = Statement(
+    update(token)
+    .where(token.c.serial == bindparam("token_serial"))
+    .values(alarms=token.c.alarms + 1, alarmed_at=bindparam("now"))
+)
+_CONSUME = Statement(
+    update(challenge)
+    .where(
+        challenge.c.id == bindparam("challenge_id"),
+        challenge.c.state == ChallengeState.ISSUED.value,
+        challenge.c.expires_at > bindparam("now"),
+    )
+    .values(
+        state=ChallengeState.CONSUMED.value,
+        decided_at=bindparam("at"),
+        signature=bindparam("signed"),
+        certificate_sha256=bindparam("signer"),
+        counter=bindparam("count"),
+    )
+)
+_FRAUD = frozenset((RejectionReason.COUNTER_REPEATED, RejectionReason.COUNTER_WENT_BACK))
+
+
+def decide(
+    connection: Connection, presented: Sequence[Presented], at: int, guards: Sequence[Guard]
+) -> list[AcceptedTransaction | TransactionRejected]:
+    """Accept or reject each of ``presented`` at ``at``, in their order; record all of it.
+
+    A signer's signatures are judged by their counters, lowest first. `Conflict` if the database
+    moved on meanwhile: roll back, and decide again.
+    """
+    outcomes: list[AcceptedTransaction | TransactionRejected | None] = [None] * len(presented)
+    for position, each in enumerate(presented):
+        if isinstance(each.verdict, TransactionRejected):
+            outcomes[position] = each.verdict
+    held = [
+        (position, each, each.verdict, sha256(each.verdict.certificate).digest())
+        for position, each in enumerate(presented)
+        if not isinstance(each.verdict, TransactionRejected)
+    ]
+    came = {digest: position for position, *_, digest in reversed(held)}
+    held.sort(key=lambda found: (came[found[3]], _counter(found[2])))
+    issued = _read_challenges(connection, {each.challenge_id for each in presented})
+    signers = _read_signers(connection, {digest for *_, digest in held})
+    writing = _Writing(at)
+    counters = {signer.token_serial: signer.counter for signer in signers.values()}
+    for position, each, verified, digest in held:
+        found = issued.get(each.challenge_id)
+        signer = signers.get(digest)
+        if signer is not None:
+            signer = replace(signer, counter=counters[signer.token_serial])
+        try:
+            accepted = judge(each.challenge_id, found, signer, verified, at=at, guards=guards)
+        except TransactionRejected as rejected:
+            outcomes[position] = rejected
+            if signer is not None and rejected.reason in _FRAUD:
+                writing.alarms.append(signer.token_serial)
+            continue
+        outcomes[position] = accepted
+        if found is not None and signer is not None:
+            issued[found.id] = replace(found, state=ChallengeState.CONSUMED.value)
+            counters[signer.token_serial] = _counter(verified) or signer.counter
+            writing.take(each, verified, digest)
+    writing.count(signers, counters)
+    writing.write(connection)
+    settled = [outcome for outcome in outcomes if outcome is not None]
+    record(
+        connection,
+        [
+            _decision(each, outcome, issued.get(each.challenge_id), at)
+            for each, outcome in zip(presented, settled, strict=True)
+        ],
+    )
+    return settled
+
+
+class _Writing:
+    """What a transaction will write, once all is judged."""
+
+    def __init__(self, at: int) -> None:
+        self._at = at
+        self._consumed: list[dict[str, object]] = []
+        self._counted: list[dict[str, object]] = []
+        self.alarms: list[str] = []
+
+    def take(self, each: Presented, verified: Signed, digest: bytes) -> None:
+        """Use a challenge up."""
+        self._consumed.append(
+            {
+                "challenge_id": each.challenge_id,
+                "now": self._at,
+                "at": self._at,
+                "signed": each.signature,
+                "signer": digest,
+                "count": _counter(verified) or None,
+            }
+        )
+
+    def count(self, signers: Mapping[bytes, RegisteredSigner], counters: Mapping[str, int]) -> None:
+        """Raise the counters of the tokens that signed."""
+        known = {signer.token_serial: signer for signer in signers.values()}
+        self._counted += [
+            {
+                "token_serial": serial,
+                "known_revision": signer.revision,
+                "known_counter": signer.counter,
+                "new_counter": counters[serial],
+            }
+            for serial, signer in known.items()
+            if counters[serial] != signer.counter
+        ]
+
+    def write(self, connection: Connection) -> None:
+        """Write it, or raise `Conflict`."""
+        self._counted.sort(key=lambda row: str(row["token_serial"]))
+        self._consumed.sort(key=lambda row: str(row["challenge_id"]))
+        _write(connection, _COUNT, self._counted)
+        alarms = [{"token_serial": serial, "now": self._at} for serial in sorted(self.alarms)]
+        if alarms:
+            _ALARM.run_many(connection, alarms)
+        _write(connection, _CONSUME, self._consumed)
+
+
+def _write(
+    connection: Connection, statement: Statement, rows: Sequence[Mapping[str, object]]
+) -> None:
+    if not rows:
+        return
+    if len(rows) == 1:
+        done = statement.run(connection, **rows[0])
+    else:
+        done = statement.run_many(connection, rows)
+    if done.rowcount != len(rows):
+        raise Conflict
+
+
+def _counter(verified: Signed) -> int:
+    receipt = receipt_of(verified)
+    return 0 if receipt is None else receipt.counter
+
+
+def _read_challenges(connection: Connection, identifiers: set[str]) -> dict[str, IssuedChallenge]:
+    known = [each for each in identifiers if _ID.fullmatch(each) is not None]
+    if not known:
+        return {}
+    return {row[0]: IssuedChallenge(*tuple(row)) for row in _CHALLENGES.find(connection, known)}
+
+
+def _read_signers(connection: Connection, digests: set[bytes]) -> dict[bytes, RegisteredSigner]:
+    if not digests:
+        return {}
+    return {
+        row[0]: RegisteredSigner(*tuple(row)) for row in _SIGNERS.find(connection, list(digests))
+    }
+
+
+def _decision(
+    each: Presented,
+    outcome: AcceptedTransaction | TransactionRejected,
+    found: IssuedChallenge | None,
+    at: int,
+) -> Decision:
+    facts: dict[str, str | int | None] = {"signature_sha256": sha256(each.signature).hexdigest()}
+    if not isinstance(each.verdict, TransactionRejected):
+        facts["certificate_sha256"] = sha256(each.verdict.certificate).hexdigest()
+        receipt = receipt_of(each.verdict)
+        if receipt is not None:
+            facts["token"] = receipt.serial
+            facts["counter"] = receipt.counter
+    if isinstance(outcome, AcceptedTransaction):
+        event, reason = AuditEvent.ACCEPTED, None
+    else:
+        event, reason = AuditEvent.REJECTED, outcome.reason.value
+    return Decision(
+        at,
+        event,
+        reason=reason,
+        challenge_id=each.challenge_id if _ID.fullmatch(each.challenge_id) else None,
+        customer_id=None if found is None else found.customer_id,
+        facts=facts,
+    )

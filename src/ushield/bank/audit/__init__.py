@@ -1,0 +1,1 @@
+"""What the bank decided, written down by the transaction that did it, and sealed afterwards."""

@@ -1,0 +1,231 @@
+"""The bank's side in one object: challenges out, signatures in, and everything written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from sqlalchemy import Connection
+
+from ushield.bank import challenges, customers
+from ushield.bank.acceptance import Presented, decide
+from ushield.bank.challenges import Challenge, ChallengeRecord
+from ushield.bank.clock_check import MOST_SKEW, check_clock
+from ushield.bank.customers import CertificateState, EnrolledCertificate, TokenRecord
+from ushield.bank.errors import DuplicateOrder
+from ushield.bank.judgement import AcceptedTransaction, Guard
+from ushield.bank.moments import Clock, microseconds, system_clock
+from ushield.bank.rejection import TransactionRejected
+from ushield.bank.store.store import Store
+from ushield.errors import InputInvalid
+
+if TYPE_CHECKING:
+    from ushield.bank.verifier import SignatureVerifier
+    from ushield.transaction.model import Transaction
+
+__all__ = ["MOST_AT_ONCE", "Bank"]
+
+T = TypeVar("T")
+
+MOST_AT_ONCE = 1000
+"""How many signatures `Bank.accept_many` takes in one transaction."""
+
+
+class Bank:
+    """A bank on its database; open it with `Bank.open`. Threads may share one.
+
+    Everything it decides is on the disk, and in the audit log, before a method returns. A
+    `StoreError` says that nothing was done, except `OutcomeUnknown`, which says that nobody knows.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        verifier: SignatureVerifier,
+        *,
+        clock: Clock = system_clock,
+        lifetime: timedelta = timedelta(minutes=5),
+        guards: Sequence[Guard] = (),
+    ) -> None:
+        self._store = store
+        self._verifier = verifier
+        self._clock = clock
+        self._lifetime = lifetime
+        self._guards = tuple(guards)
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        verifier: SignatureVerifier,
+        clock: Clock = system_clock,
+        lifetime: timedelta = timedelta(minutes=5),
+        guards: Sequence[Guard] = (),
+        timeout: float = 5.0,
+        pool_size: int = 8,
+    ) -> Self:
+        """Open the bank's database, which `create_store` or ``ushield bank init`` has made.
+
+        ``url`` is ``sqlite:///PATH`` or ``postgresql://[USER@][HOST]/NAME``. ``lifetime`` is for
+        challenges of transactions without an expiry of their own. ``guards`` are the bank's own
+        rules. Waiting for the database ends after about ``timeout`` seconds.
+
+        `StoreUnavailable`, `StoreOutdated`, `StoreRestored`; `ClockSkewed` if this machine's clock,
+        unless another was handed in, is not the database's.
+        """
+        store = Store.open(url, timeout=timeout, pool_size=pool_size)
+        try:
+            if clock is system_clock:
+                check_clock(store, MOST_SKEW)
+        except BaseException:
+            store.close()
+            raise
+        return cls(store, verifier, clock=clock, lifetime=lifetime, guards=guards)
+
+    @property
+    def store(self) -> Store:
+        """The database."""
+        return self._store
+
+    def issue(
+        self,
+        transaction: Transaction,
+        *,
+        customer: str,
+        lifetime: timedelta | None = None,
+        repeat: bool = False,
+    ) -> Challenge:
+        """Ask ``customer`` to sign ``transaction``: what to hand out is in the challenge.
+
+        The transaction's own challenge is replaced by a new one; its expiry is kept if it has one.
+        `DuplicateOrder` if the customer's order number stands in a challenge that is live or was
+        accepted; with ``repeat``, a live one for the same transaction is given out again.
+        `CustomerUnknown`, `TransactionInvalid` (its expiry), `StoreError`.
+        """
+
+        def work(connection: Connection) -> Challenge | DuplicateOrder:
+            return challenges.issue_challenge(
+                connection,
+                transaction,
+                customer,
+                now=self._clock(),
+                lifetime=self._lifetime if lifetime is None else lifetime,
+                repeat=repeat,
+            )
+
+        outcome = self._store.write(work)
+        if isinstance(outcome, DuplicateOrder):
+            raise outcome
+        return outcome
+
+    def accept(self, challenge_id: str, signature: bytes) -> AcceptedTransaction:
+        """Accept ``signature`` (CMS SignedData in DER) for a challenge, once.
+
+        `TransactionRejected` carries the reason; the challenge is then as it was before.
+        `StoreError`: nothing was accepted; `OutcomeUnknown`: ask `challenge`.
+        """
+        (outcome,) = self.accept_many([(challenge_id, signature)])
+        if isinstance(outcome, TransactionRejected):
+            raise outcome
+        return outcome
+
+    def accept_many(
+        self, presented: Sequence[tuple[str, bytes]]
+    ) -> list[AcceptedTransaction | TransactionRejected]:
+        """Accept or reject each pair of challenge and signature, in one commit; outcomes in order.
+
+        `InputInvalid` for more than `MOST_AT_ONCE`.
+        """
+        if len(presented) > MOST_AT_ONCE:
+            raise InputInvalid(f"{len(presented)} signatures, at most {MOST_AT_ONCE} at once")
+        if not presented:
+            return []
+        judged = [self._verify(challenge_id, data) for challenge_id, data in presented]
+        return self._write(lambda connection, at: decide(connection, judged, at, self._guards))
+
+    def challenge(self, challenge_id: str) -> ChallengeRecord:
+        """What became of a challenge; `ChallengeUnknown`."""
+        return self._store.read(
+            lambda connection: challenges.find_challenge(connection, challenge_id, self._now())
+        )
+
+    def withdraw(self, challenge_id: str) -> ChallengeRecord:
+        """Take no signature for a challenge any more; its order number is free again.
+
+        `ChallengeUnknown`; `ChallengeSettled` if it is not live.
+        """
+        return self._write(
+            lambda connection, at: challenges.withdraw_challenge(connection, challenge_id, at)
+        )
+
+    def add_customer(self, customer: str, name: str | None = None) -> None:
+        """Register a customer: an id of 1 to 64 of A-Z a-z 0-9 . _ -, and perhaps a name.
+
+        Nothing happens if that was done before; `DuplicateEntry` if by another name.
+        """
+        self._write(lambda connection, at: customers.add_customer(connection, customer, name, at))
+
+    def enrol(self, customer: str, certificate: bytes, *, token: str) -> EnrolledCertificate:
+        """Take the customer's signatures by ``certificate`` (DER) of the token of this serial.
+
+        Nothing happens if that was done before. `CustomerUnknown`, `CertificateInvalid`;
+        `DuplicateEntry` if certificate or token is another's, or the token was reported lost.
+        """
+        return self._write(
+            lambda connection, at: customers.enrol_certificate(
+                connection, customer, certificate, token, at
+            )
+        )
+
+    def report_loss(self, token: str) -> TokenRecord:
+        """Take no signature of a lost or stolen token any more, at once; `TokenUnknown`."""
+        return self._write(lambda connection, at: customers.report_loss(connection, token, at))
+
+    def change_certificate(self, sha256: bytes, state: CertificateState) -> EnrolledCertificate:
+        """Suspend a certificate, resume it, or revoke it for good, at once.
+
+        `CertificateUnknown`; `InputInvalid` to take a revocation back.
+        """
+        return self._write(
+            lambda connection, at: customers.change_certificate(connection, sha256, state, at)
+        )
+
+    def token(self, serial: str) -> TokenRecord:
+        """What is known of a token; `TokenUnknown`."""
+        return self._store.read(lambda connection: customers.find_token(connection, serial))
+
+    def certificate(self, sha256: bytes) -> EnrolledCertificate:
+        """An enrolled certificate, by the SHA-256 of its DER; `CertificateUnknown`."""
+        return self._store.read(lambda connection: customers.find_certificate(connection, sha256))
+
+    def close(self) -> None:
+        """Let go of the database; idempotent."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _now(self) -> int:
+        return microseconds(self._clock())
+
+    def _write(self, work: Callable[[Connection, int], T]) -> T:
+        # The clock is read when the transaction has begun: waiting for it may have taken a while.
+        return self._store.write(lambda connection: work(connection, self._now()))
+
+    def _verify(self, challenge_id: str, signature: bytes) -> Presented:
+        at: datetime = self._clock()
+        try:
+            return Presented(challenge_id, signature, self._verifier.verify(signature, at))
+        except TransactionRejected as rejected:
+            return Presented(challenge_id, signature, rejected)

@@ -1,0 +1,197 @@
+"""Whether a signature that holds is the one the bank asked for, judged by what was read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ushield.bank.challenges import ChallengeState
+from ushield.bank.customers import CertificateState, TokenState
+from ushield.bank.moments import instant
+from ushield.bank.rejection import RejectionReason, TransactionRejected
+
+if TYPE_CHECKING:
+    from ushield.bank.verification import BlindTransaction, VerifiedTransaction
+    from ushield.cms.receipt import Receipt
+    from ushield.transaction.model import Transaction
+
+    Signed = VerifiedTransaction | BlindTransaction
+
+__all__ = [
+    "Acceptance",
+    "AcceptedTransaction",
+    "Guard",
+    "IssuedChallenge",
+    "RegisteredSigner",
+    "judge",
+    "receipt_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedTransaction:
+    """A transaction to carry out: its signature was accepted, and its challenge is used up.
+
+    Only `Bank.accept` makes one, and only one for a challenge. ``verified`` is what the verifier
+    found in the signature.
+    """
+
+    challenge_id: str
+    customer_id: str
+    token_serial: str
+    accepted_at: datetime
+    verified: Signed
+
+    @property
+    def transaction(self) -> Transaction:
+        """What the customer confirmed."""
+        return self.verified.transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What a guard is asked about: a signature that nothing else stands against."""
+
+    challenge_id: str
+    customer_id: str
+    token_serial: str
+    issued_at: datetime
+    at: datetime
+    verified: Signed
+
+
+Guard = Callable[[Acceptance], None]
+"""A rule of the bank's own: raises `TransactionRejected` to refuse. It runs inside the transaction,
+perhaps several times, and so does nothing but look."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedChallenge:
+    """A challenge as it was read."""
+
+    id: str
+    customer_id: str
+    message: bytes | None
+    state: str
+    issued_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredSigner:
+    """An enrolled certificate and its token, as they were read."""
+
+    sha256: bytes
+    state: str
+    token_serial: str
+    token_state: str
+    customer_id: str
+    counter: int
+    revision: int
+
+
+def judge(
+    challenge_id: str,
+    found: IssuedChallenge | None,
+    signer: RegisteredSigner | None,
+    verified: Signed,
+    *,
+    at: int,
+    guards: Sequence[Guard],
+) -> AcceptedTransaction:
+    """The accepted transaction, or `TransactionRejected` with what stands against it.
+
+    ``found`` and ``signer`` are what the database has for the challenge and for the signature's
+    certificate, ``at`` is now, in microseconds since 1970.
+    """
+    if found is None:
+        raise _rejected("the bank issued no such challenge", RejectionReason.CHALLENGE_UNKNOWN)
+    _check_challenge(found, verified, at)
+    if signer is None:
+        raise _rejected(
+            "the signer's certificate is not enrolled", RejectionReason.CERTIFICATE_NOT_ENROLLED
+        )
+    _check_signer(found, signer, verified)
+    acceptance = Acceptance(
+        challenge_id=challenge_id,
+        customer_id=found.customer_id,
+        token_serial=signer.token_serial,
+        issued_at=instant(found.issued_at),
+        at=instant(at),
+        verified=verified,
+    )
+    for guard in guards:
+        guard(acceptance)
+    return AcceptedTransaction(
+        challenge_id, found.customer_id, signer.token_serial, acceptance.at, verified
+    )
+
+
+def _check_challenge(found: IssuedChallenge, verified: Signed, at: int) -> None:
+    # A message that was read is written back byte for byte: these are the bytes that were signed.
+    if found.message is not None and verified.message.encode() != found.message:
+        if verified.transaction.challenge != found.id:
+            raise _rejected(
+                "the signature is for another challenge", RejectionReason.CHALLENGE_MISMATCH
+            )
+        raise _rejected(
+            "what was signed is not what the bank issued", RejectionReason.CONTENT_MISMATCH
+        )
+    if found.state == ChallengeState.CONSUMED:
+        raise _rejected(
+            "a signature for this challenge was accepted before",
+            RejectionReason.CHALLENGE_REPLAYED,
+        )
+    if found.state == ChallengeState.VOID:
+        raise _rejected("the challenge was withdrawn", RejectionReason.CHALLENGE_VOID)
+    if found.state != ChallengeState.ISSUED or found.expires_at <= at:
+        raise _rejected("the challenge has expired", RejectionReason.CHALLENGE_EXPIRED)
+
+
+def _check_signer(
+    found: IssuedChallenge,
+    signer: RegisteredSigner,
+    verified: Signed,
+) -> None:
+    if signer.customer_id != found.customer_id:
+        raise _rejected("the challenge is another customer's", RejectionReason.CUSTOMER_MISMATCH)
+    if signer.token_state != TokenState.ACTIVE:
+        raise _rejected("the token was reported lost", RejectionReason.TOKEN_LOST)
+    if signer.state == CertificateState.REVOKED:
+        raise _rejected("the signer's certificate was revoked", RejectionReason.CERTIFICATE_REVOKED)
+    if signer.state != CertificateState.ACTIVE:
+        raise _rejected(
+            "the signer's certificate is suspended", RejectionReason.CERTIFICATE_SUSPENDED
+        )
+    receipt = receipt_of(verified)
+    if receipt is not None:
+        _check_receipt(signer, receipt)
+
+
+def _check_receipt(signer: RegisteredSigner, receipt: Receipt) -> None:
+    if signer.token_serial != receipt.serial:
+        raise _rejected(
+            "the certificate is enrolled for another token", RejectionReason.TOKEN_MISMATCH
+        )
+    if receipt.counter == signer.counter:
+        raise _rejected(
+            f"the token counted its signature {receipt.counter} twice",
+            RejectionReason.COUNTER_REPEATED,
+        )
+    if receipt.counter < signer.counter:
+        raise _rejected(
+            f"the token's counter went back from {signer.counter} to {receipt.counter}",
+            RejectionReason.COUNTER_WENT_BACK,
+        )
+
+
+def receipt_of(verified: Signed) -> Receipt | None:
+    """The token's receipt; ``None`` where nothing was shown, and nothing counted."""
+    receipt: Receipt | None = getattr(verified, "receipt", None)
+    return receipt
+
+
+def _rejected(message: str, reason: RejectionReason) -> TransactionRejected:
+    return TransactionRejected(message, reason=reason)

@@ -1,0 +1,1 @@
+"""Alembic's migrations; `ushield.bank.store.schema` runs them."""

@@ -1,0 +1,89 @@
+"""Statements written once with SQLAlchemy, compiled once a dialect, and sent as they are.
+
+The hot path runs five of them a transaction; building and compiling them each time would cost more
+than the database does. No type of ours needs converting on its way in or out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Connection, CursorResult, Row, Select
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.sql.base import Executable
+
+__all__ = ["Lookup", "Statement"]
+
+
+class Statement:
+    """One statement with named parameters."""
+
+    __slots__ = ("_compiled", "_executable")
+
+    def __init__(self, executable: Executable) -> None:
+        self._executable = executable
+        self._compiled: dict[str, _Compiled] = {}
+
+    def run(self, connection: Connection, **parameters: Any) -> CursorResult[Any]:
+        """Run it once."""
+        compiled = self._for(connection.dialect)
+        return connection.exec_driver_sql(compiled.text, compiled.values(parameters))
+
+    def run_many(
+        self, connection: Connection, rows: Sequence[Mapping[str, Any]]
+    ) -> CursorResult[Any]:
+        """Run it for each of ``rows``; ``rowcount`` is their sum."""
+        compiled = self._for(connection.dialect)
+        values: Any = [compiled.values(row) for row in rows]
+        return connection.exec_driver_sql(compiled.text, values)
+
+    def _for(self, dialect: Dialect) -> _Compiled:
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            compiled: Any = self._executable.compile(dialect=dialect)  # type: ignore[attr-defined]
+            order = tuple(compiled.positiontup) if compiled.positional else None
+            constants = {name: each for name, each in compiled.params.items() if each is not None}
+            found = self._compiled[dialect.name] = _Compiled(str(compiled), order, constants)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A statement's text, the order of its parameters where they go by that, and its constants."""
+
+    text: str
+    order: tuple[str, ...] | None
+    constants: Mapping[str, Any]
+
+    def values(self, given: Mapping[str, Any]) -> Any:
+        merged = {**self.constants, **given}
+        return merged if self.order is None else tuple([merged[name] for name in self.order])
+
+
+class Lookup:
+    """Rows by some of their keys; ``select`` has no WHERE of its own."""
+
+    __slots__ = ("_column", "_select", "_texts")
+
+    def __init__(self, select: Select[Any], column: Column[Any]) -> None:
+        self._select = select
+        self._column = column
+        self._texts: dict[str, str] = {}
+
+    def find(self, connection: Connection, keys: Sequence[Any]) -> Sequence[Row[Any]]:
+        """The rows whose key is among ``keys``, in no order."""
+        text = self._text(connection.dialect)
+        if connection.dialect.name == "postgresql":
+            return connection.exec_driver_sql(f"{text} = ANY(%s)", (list(keys),)).fetchall()
+        marks = ",".join("?" * len(keys))
+        return connection.exec_driver_sql(f"{text} IN ({marks})", tuple(keys)).fetchall()
+
+    def _text(self, dialect: Dialect) -> str:
+        text = self._texts.get(dialect.name)
+        if text is None:
+            column = self._column.compile(dialect=dialect)
+            text = f"{self._select.compile(dialect=dialect)} WHERE {column}"
+            self._texts[dialect.name] = text
+        return text

@@ -1,0 +1,173 @@
+"""The store: transactions that are done whole, or not at all, or say that nobody knows."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import SQLAlchemyError
+
+from ushield.bank.errors import StoreBusy, StoreUnavailable
+from ushield.bank.store.engine import WRITES, database_path, make_engine, store_url
+from ushield.bank.store.failures import is_conflict, is_disconnect, translate
+from ushield.bank.store.identity import check_identity
+from ushield.bank.store.schema import check_schema
+from ushield.bank.store.watchdog import Watchdog
+
+__all__ = ["Conflict", "Store"]
+
+T = TypeVar("T")
+_MOST_ATTEMPTS = 20
+
+
+class Conflict(Exception):
+    """Raised by work that finds its own reading outdated: it is rolled back and tried again."""
+
+
+class Store:
+    """A database of the bank, safe to be used by threads, and by other processes beside it.
+
+    Open it with `open`. Every wait ends after about ``timeout`` seconds with a `StoreError`. On
+    SQLite that is the wait for other writers; how long a disk takes cannot be bounded.
+    """
+
+    def __init__(self, engine: Engine, *, timeout: float) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(**{WRITES: True})
+        self._timeout = timeout
+        self._path = database_path(engine.url)
+        self._inode: int | None = None
+        self._watchdog = Watchdog() if self._path is None else None
+
+    @classmethod
+    def open(cls, url: str, *, timeout: float = 5.0, pool_size: int = 8) -> Self:
+        """Connect to the database that ``url`` names, which `create_store` has made.
+
+        `StoreUnavailable` if there is none, `StoreOutdated` if its tables are of another version,
+        `StoreRestored` if it is a copy that nobody has confirmed, `InputInvalid` for the URL.
+        """
+        parsed = store_url(url)
+        path = database_path(parsed)
+        if path is not None and not path.is_file():
+            raise StoreUnavailable(
+                f"{path}: no such database", remedy="Make it: `ushield bank init`."
+            )
+        engine = make_engine(parsed, timeout=timeout, pool_size=pool_size)
+        event.listen(engine, "connect", _Checks(engine))
+        store = cls(engine, timeout=timeout)
+        try:
+            if path is not None:
+                store._inode = path.stat().st_ino
+            store.read(lambda connection: None)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @property
+    def engine(self) -> Engine:
+        """The engine itself, for migrations and reports."""
+        return self._engine
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction that is on the disk when this returns.
+
+        ``work`` may be run several times, each time from the start: it must touch nothing but its
+        connection. `OutcomeUnknown` if the database went away during the commit.
+        """
+        return self._run(self._writing, work)
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a transaction that sees one state of the database and changes none."""
+        return self._run(self._engine, work)
+
+    def close(self) -> None:
+        """Let go of all connections; idempotent."""
+        self._engine.dispose()
+        if self._watchdog is not None:
+            self._watchdog.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        deadline = time.monotonic() + self._timeout
+        reconnected = False
+        for _ in range(_MOST_ATTEMPTS):
+            self._check_file()
+            committing = False
+            try:
+                with engine.connect() as connection:
+                    guard = self._guard(connection)
+                    try:
+                        with connection.begin() as transaction:
+                            result = work(connection)
+                            committing = True
+                            transaction.commit()
+                            return result
+                    finally:
+                        if guard is not None:
+                            guard()
+            except Conflict:
+                pass
+            except SQLAlchemyError as error:
+                retry = is_conflict(error)
+                if is_disconnect(error) and not committing and not reconnected:
+                    # A pooled connection may have been dead long before this transaction.
+                    retry = reconnected = True
+                if not retry or time.monotonic() > deadline:
+                    ours = translate(error, committing=committing)
+                    if ours is None:
+                        raise
+                    raise ours from error
+            if time.monotonic() > deadline:
+                break
+        raise StoreBusy("other transactions were quicker each time")
+
+    def _guard(self, connection: Connection) -> Callable[[], None] | None:
+        if self._watchdog is None:
+            return None
+        driver: Any = connection.connection.driver_connection
+        return self._watchdog.watch(driver.fileno(), self._timeout * 1.5)
+
+    def _check_file(self) -> None:
+        if self._path is None:
+            return
+        try:
+            found = os.stat(self._path).st_ino
+        except OSError as error:
+            raise StoreUnavailable(f"{self._path}: the database's file is gone") from error
+        if found != self._inode:
+            raise StoreUnavailable(
+                f"{self._path}: another file took the database's place",
+                remedy="Start this program again.",
+            )
+
+
+class _Checks:
+    """What a new connection must show before it is used."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __call__(self, connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        try:
+            check_schema(cursor)
+            check_identity(cursor, self._engine.url)
+        finally:
+            cursor.close()
+            if self._engine.dialect.name == "postgresql":
+                connection.rollback()
