@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         TokenState,
     )
     from ushield.bank.errors import (
+        AuditBroken,
         CertificateUnknown,
         ChallengeSettled,
         ChallengeUnknown,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from ushield.bank.facade import Bank
     from ushield.bank.judgement import Acceptance, AcceptedTransaction, Guard
     from ushield.bank.rejection import RejectionReason, TransactionRejected
+    from ushield.bank.store.restoring import confirm_restored
     from ushield.bank.store.schema import create_store
     from ushield.bank.trust import TrustStore
     from ushield.bank.verification import (
@@ -63,6 +65,7 @@ else:
             "challenges": ("Challenge", "ChallengeRecord", "ChallengeState"),
             "customers": ("CertificateState", "EnrolledCertificate", "TokenRecord", "TokenState"),
             "errors": (
+                "AuditBroken",
                 "CertificateUnknown",
                 "ChallengeSettled",
                 "ChallengeUnknown",
@@ -82,6 +85,7 @@ else:
             "facade": ("Bank",),
             "judgement": ("Acceptance", "AcceptedTransaction", "Guard"),
             "rejection": ("RejectionReason", "TransactionRejected"),
+            "store.restoring": ("confirm_restored",),
             "store.schema": ("create_store",),
             "trust": ("TrustStore",),
             "verification": (
@@ -100,6 +104,7 @@ __all__ = [
     "AcceptedTransaction",
     "AttestationPolicy",
     "AttestationRegister",
+    "AuditBroken",
     "Bank",
     "BlindTransaction",
     "CertificateState",
@@ -134,6 +139,7 @@ __all__ = [
     "TrustStore",
     "VerifiedTransaction",
     "Verifier",
+    "confirm_restored",
     "create_store",
     "verify_transaction",
 ]

@@ -11,6 +11,9 @@ from sqlalchemy import Connection
 
 from ushield.bank import challenges, customers
 from ushield.bank.acceptance import Presented, decide
+from ushield.bank.audit.erasure import erase_customer
+from ushield.bank.audit.sequencer import Sequencer
+from ushield.bank.audit.verification import AuditReport, verify_log
 from ushield.bank.challenges import Challenge, ChallengeRecord
 from ushield.bank.clock_check import MOST_SKEW, check_clock
 from ushield.bank.customers import CertificateState, EnrolledCertificate, TokenRecord
@@ -22,6 +25,8 @@ from ushield.bank.store.store import Store
 from ushield.errors import InputInvalid
 
 if TYPE_CHECKING:
+    from ushield.bank.audit.heads import SignedHead
+    from ushield.bank.audit.keys import AuditPublicKey, AuditSigner
     from ushield.bank.verifier import SignatureVerifier
     from ushield.transaction.model import Transaction
 
@@ -191,6 +196,33 @@ class Bank:
         """
         return self._write(
             lambda connection, at: customers.change_certificate(connection, sha256, state, at)
+        )
+
+    def erase(self, customer: str) -> int:
+        """Forget a person, but not what was decided; how many entries of the log lost their bodies.
+
+        `CustomerUnknown`; `InputInvalid` if a challenge of theirs is live.
+        """
+        return self._write(lambda connection, at: erase_customer(connection, customer, at))
+
+    def sequencer(self, signer: AuditSigner) -> Sequencer:
+        """What seals the audit log, with ``signer``; let one run beside the bank."""
+        return Sequencer(self._store, signer, clock=self._clock)
+
+    def verify_audit(
+        self,
+        key: AuditPublicKey,
+        anchors: Sequence[SignedHead] = (),
+        *,
+        within: float = 3600,
+    ) -> AuditReport:
+        """Verify the audit log, signed by ``key``, against heads that were kept elsewhere.
+
+        `AuditBroken` tells what was changed, is missing, or was cut off; `StoreError` if it takes
+        more than ``within`` seconds.
+        """
+        return self._store.read(
+            lambda connection: verify_log(connection, key, anchors), within=within
         )
 
     def token(self, serial: str) -> TokenRecord:

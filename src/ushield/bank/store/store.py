@@ -38,6 +38,9 @@ class Store:
     def __init__(self, engine: Engine, *, timeout: float) -> None:
         self._engine = engine
         self._writing = engine.execution_options(**{WRITES: True})
+        self._reading = engine
+        if engine.dialect.name == "postgresql":
+            self._reading = engine.execution_options(isolation_level="REPEATABLE READ")
         self._timeout = timeout
         self._path = database_path(engine.url)
         self._inode: int | None = None
@@ -81,9 +84,12 @@ class Store:
         """
         return self._run(self._writing, work)
 
-    def read(self, work: Callable[[Connection], T]) -> T:
-        """Run ``work`` in a transaction that sees one state of the database and changes none."""
-        return self._run(self._engine, work)
+    def read(self, work: Callable[[Connection], T], *, within: float | None = None) -> T:
+        """Run ``work`` in a transaction that sees one state of the database and changes none.
+
+        It may take ``within`` seconds; what the store allows for others if that is not given.
+        """
+        return self._run(self._reading, work, within)
 
     def close(self) -> None:
         """Let go of all connections; idempotent."""
@@ -102,7 +108,9 @@ class Store:
     ) -> None:
         self.close()
 
-    def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+    def _run(
+        self, engine: Engine, work: Callable[[Connection], T], within: float | None = None
+    ) -> T:
         deadline = time.monotonic() + self._timeout
         reconnected = False
         for _ in range(_MOST_ATTEMPTS):
@@ -110,9 +118,10 @@ class Store:
             committing = False
             try:
                 with engine.connect() as connection:
-                    guard = self._guard(connection)
+                    guard = self._guard(connection, within)
                     try:
                         with connection.begin() as transaction:
+                            _allow(connection, within)
                             result = work(connection)
                             committing = True
                             transaction.commit()
@@ -136,11 +145,11 @@ class Store:
                 break
         raise StoreBusy("other transactions were quicker each time")
 
-    def _guard(self, connection: Connection) -> Callable[[], None] | None:
+    def _guard(self, connection: Connection, within: float | None) -> Callable[[], None] | None:
         if self._watchdog is None:
             return None
         driver: Any = connection.connection.driver_connection
-        return self._watchdog.watch(driver.fileno(), self._timeout * 1.5)
+        return self._watchdog.watch(driver.fileno(), 1.5 * (within or self._timeout))
 
     def _check_file(self) -> None:
         if self._path is None:
@@ -154,6 +163,11 @@ class Store:
                 f"{self._path}: another file took the database's place",
                 remedy="Start this program again.",
             )
+
+
+def _allow(connection: Connection, seconds: float | None) -> None:
+    if seconds is not None and connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
 
 
 class _Checks:

@@ -1,6 +1,6 @@
 """The tables. Instants are microseconds since 1970 in UTC, digests are SHA-256.
 
-What tells about a person stands in columns that may be emptied: `ushield.bank.erasure`.
+What tells about a person stands in columns that may be emptied: `ushield.bank.audit.erasure`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,65 @@
+"""Forgetting a person without breaking the log.
+
+Entries keep their digests, whose salts are gone: nothing can be guessed back from them. Challenges
+keep that they were accepted, and lose what was signed. A database's files may keep old pages for a
+while: SQLite is told to overwrite them, PostgreSQL does it when it vacuums; backups are kept or
+destroyed by whoever made them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, func, select, update
+
+from ushield.bank.audit.entries import AuditEvent, Decision, record
+from ushield.bank.challenges import ChallengeState
+from ushield.bank.errors import CustomerUnknown
+from ushield.bank.store.tables import audit_entry, certificate, challenge, customer, token
+from ushield.errors import InputInvalid
+
+__all__ = ["erase_customer"]
+
+_ERASED = b""
+
+
+def erase_customer(connection: Connection, customer_id: str, at: int) -> int:
+    """Erase what tells about a customer; how many entries of the log lost their bodies.
+
+    Gone are the name, the bodies of entries, the messages and signatures of challenges, and the
+    certificates. What stays are random ids, digests, instants, and the customer's id, which the
+    bank should have chosen to say nothing.
+
+    `CustomerUnknown`; `InputInvalid` if a challenge is live. The certificates are revoked by it.
+    """
+    known = select(customer.c.id).where(customer.c.id == customer_id)
+    if connection.execute(known).first() is None:
+        raise CustomerUnknown(f"there is no customer {customer_id}")
+    mine = challenge.c.customer_id == customer_id
+    live = connection.execute(
+        select(func.count())
+        .select_from(challenge)
+        .where(mine, challenge.c.state == ChallengeState.ISSUED.value, challenge.c.expires_at > at)
+    ).scalar_one()
+    if live:
+        raise InputInvalid(f"{live} challenges of {customer_id} are live: withdraw them first")
+    connection.execute(update(customer).where(customer.c.id == customer_id).values(name=None))
+    connection.execute(
+        update(challenge).where(mine).values(message=None, signature=None, order_key=None)
+    )
+    serials = select(token.c.serial).where(token.c.customer_id == customer_id)
+    connection.execute(
+        update(certificate)
+        .where(certificate.c.token_serial.in_(serials))
+        .values(der=_ERASED, state="revoked", changed_at=at)
+    )
+    connection.execute(
+        update(token)
+        .where(token.c.customer_id == customer_id)
+        .values(revision=token.c.revision + 1)
+    )
+    erased = connection.execute(
+        update(audit_entry)
+        .where(audit_entry.c.customer_id == customer_id)
+        .values(salt=None, body=None, customer_id=None)
+    ).rowcount
+    record(connection, [Decision(at, AuditEvent.ERASED, facts={"entries": erased})])
+    return erased
