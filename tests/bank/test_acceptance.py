@@ -8,7 +8,7 @@ from datetime import timedelta
 from hashlib import sha256
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 
 from tests.bank.banking import Bench, order
 from tests.pki import NOW
@@ -20,7 +20,7 @@ from ushield.bank import (
     RejectionReason,
     TransactionRejected,
 )
-from ushield.bank.store.tables import audit_entry
+from ushield.bank.store.tables import audit_entry, customer
 from ushield.transaction import Transfer, write_message
 
 
@@ -192,8 +192,9 @@ def test_a_rule_of_the_bank_s_own_refuses_and_uses_nothing_up(bench: Bench) -> N
     challenge = bench.issue(alice)
     asked: list[Acceptance] = []
 
-    def refuse(acceptance: Acceptance) -> None:
+    def refuse(acceptance: Acceptance, connection: Connection) -> None:
         asked.append(acceptance)
+        assert connection.scalar(select(customer.c.name)) == "Alice"
         raise TransactionRejected("not today", reason=RejectionReason.ALGORITHM_REFUSED)
 
     signature = alice.sign(challenge.message)

@@ -128,6 +128,7 @@ def decide(
     issued = _read_challenges(connection, {each.challenge_id for each in presented})
     signers = _read_signers(connection, {digest for *_, digest in held})
     writing = _Writing(at)
+    accepted: list[AcceptedTransaction] = []
     counters = {signer.token_serial: signer.counter for signer in signers.values()}
     for position, each, verified, digest in held:
         found = issued.get(each.challenge_id)
@@ -135,13 +136,24 @@ def decide(
         if signer is not None:
             signer = replace(signer, counter=counters[signer.token_serial])
         try:
-            accepted = judge(each.challenge_id, found, signer, verified, at=at, guards=guards)
+            acceptance = judge(each.challenge_id, found, signer, verified, at=at, earlier=accepted)
+            for guard in guards:
+                guard(acceptance, connection)
         except TransactionRejected as rejected:
             outcomes[position] = rejected
             if signer is not None and rejected.reason in _FRAUD:
                 writing.alarms.append(signer.token_serial)
             continue
-        outcomes[position] = accepted
+        accepted.append(
+            AcceptedTransaction(
+                acceptance.challenge_id,
+                acceptance.customer_id,
+                acceptance.token_serial,
+                acceptance.at,
+                verified,
+            )
+        )
+        outcomes[position] = accepted[-1]
         if found is not None and signer is not None:
             issued[found.id] = replace(found, state=ChallengeState.CONSUMED.value)
             counters[signer.token_serial] = _counter(verified) or signer.counter

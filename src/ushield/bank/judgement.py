@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection
+
 from ushield.bank.challenges import ChallengeState
 from ushield.bank.customers import CertificateState, TokenState
 from ushield.bank.moments import instant
@@ -52,19 +54,25 @@ class AcceptedTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What a guard is asked about: a signature that nothing else stands against."""
+    """What a guard is asked about: a signature that nothing else stands against.
+
+    ``last_counter`` is the highest accepted from the token before. ``earlier`` is what was accepted
+    in the same transaction, which the database does not have yet.
+    """
 
     challenge_id: str
     customer_id: str
     token_serial: str
+    last_counter: int
     issued_at: datetime
     at: datetime
     verified: Signed
+    earlier: tuple[AcceptedTransaction, ...]
 
 
-Guard = Callable[[Acceptance], None]
-"""A rule of the bank's own: raises `TransactionRejected` to refuse. It runs inside the transaction,
-perhaps several times, and so does nothing but look."""
+Guard = Callable[[Acceptance, Connection], None]
+"""A rule of the bank's own: raises `TransactionRejected` to refuse. It runs in the transaction, on
+whose connection it may look things up and lock rows, perhaps several times; it writes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +107,9 @@ def judge(
     verified: Signed,
     *,
     at: int,
-    guards: Sequence[Guard],
-) -> AcceptedTransaction:
-    """The accepted transaction, or `TransactionRejected` with what stands against it.
+    earlier: Sequence[AcceptedTransaction] = (),
+) -> Acceptance:
+    """What the bank's own rules are asked about, or `TransactionRejected` with the reason.
 
     ``found`` and ``signer`` are what the database has for the challenge and for the signature's
     certificate, ``at`` is now, in microseconds since 1970.
@@ -114,18 +122,15 @@ def judge(
             "the signer's certificate is not enrolled", RejectionReason.CERTIFICATE_NOT_ENROLLED
         )
     _check_signer(found, signer, verified)
-    acceptance = Acceptance(
+    return Acceptance(
         challenge_id=challenge_id,
         customer_id=found.customer_id,
         token_serial=signer.token_serial,
+        last_counter=signer.counter,
         issued_at=instant(found.issued_at),
         at=instant(at),
         verified=verified,
-    )
-    for guard in guards:
-        guard(acceptance)
-    return AcceptedTransaction(
-        challenge_id, found.customer_id, signer.token_serial, acceptance.at, verified
+        earlier=tuple(earlier),
     )
 
 

@@ -101,9 +101,14 @@ class Server:
 
     def processes(self) -> list[int]:
         """The server's own process, and those it started."""
+        pid = self._process_id
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        return [pid, *map(int, children.read_text().split())]
+
+    @property
+    def _process_id(self) -> int:
         assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        return [self._process.pid, *map(int, children.read_text().split())]
+        return self._process.pid
 
     @property
     def _environment(self) -> dict[str, str]:
@@ -112,7 +117,8 @@ class Server:
     def _is_ready(self) -> bool:
         pid = self.data / "postmaster.pid"
         try:
-            return pid.read_text().splitlines()[7].strip() == "ready"
+            lines = pid.read_text().splitlines()
+            return (lines[0], lines[7].strip()) == (str(self._process_id), "ready")
         except (OSError, IndexError):
             return False
 
