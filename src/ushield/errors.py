@@ -13,6 +13,7 @@ __all__ = [
     "CardError",
     "CertificateInvalid",
     "CertificateKeyMissing",
+    "ChannelBroken",
     "ConfirmationError",
     "DisplayRefused",
     "HostCancelled",
@@ -52,6 +53,7 @@ __all__ = [
     "TokenFull",
     "TokenNotFound",
     "TokenRemoved",
+    "TokenUntrusted",
     "TransactionInvalid",
     "TransferFailed",
     "TransferTimeout",
@@ -261,6 +263,27 @@ class ProtocolViolation(TransportError):
     """The device sent what its protocol forbids: garbage, a wrong length, a wrong order."""
 
     code = "protocol-violation"
+
+
+class ChannelBroken(TransportError):
+    """The secure channel to the token ended: what came was not what the other side sent.
+
+    Nothing of such an answer was used. The channel is opened anew for the next command, and the
+    PIN that was proven through this one must be proven again.
+    """
+
+    code = "channel-broken"
+    default_remedy = (
+        "Try again. If it happens again, something between this program and the token changes"
+        " what they say: plug the token into this computer itself, without a hub."
+    )
+
+
+class TokenUntrusted(TransportError):
+    """The token cannot prove that it is the one it says it is; no PIN was sent to it."""
+
+    code = "token-untrusted"
+    default_remedy = "Do not enter the PIN. Check where the token comes from; ask the bank."
 
 
 class NoDriver(UShieldError):

@@ -45,6 +45,7 @@ _BY_ERROR: dict[type[errors.UShieldError], ExitCode] = {
     errors.SeveralTokens: ExitCode.SEVERAL_TOKENS,
     errors.TokenBusy: ExitCode.TOKEN_BUSY,
     errors.TokenRemoved: ExitCode.TOKEN_REMOVED,
+    errors.TokenUntrusted: ExitCode.NOT_TRUSTED,
     errors.NoDriver: ExitCode.NO_DRIVER,
     errors.CapabilityMissing: ExitCode.NO_DRIVER,
     errors.BlindSigningRefused: ExitCode.POLICY_REFUSED,
