@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from threading import RLock
 
+from ushield.ccid.messages import MAX_EXTENDED_COMMAND, MAX_EXTENDED_RESPONSE
 from ushield.errors import InputInvalid, TokenRemoved, TransferTimeout
+from ushield.iso7816.layer import Channel
 from ushield.iso7816.trace import Trace
 from ushield.iso7816.traffic import Exchange, PanelReading
-from ushield.transport.connection import ApduLimits, DeviceInfo
+from ushield.transport.connection import ApduLimits, CardConnection, DeviceInfo
 
 __all__ = ["ReplayConnection", "ReplayDiverged"]
 
@@ -30,6 +32,7 @@ class ReplayConnection:
 
     def __init__(self, trace: Trace, spec: str = "replay:") -> None:
         self._trace = trace
+        self._limits = _limits(trace)
         self._next = 0
         self._lock = RLock()
         self._closed = False
@@ -47,8 +50,16 @@ class ReplayConnection:
 
     @property
     def limits(self) -> ApduLimits:
-        """What fitted into one APDU when the trace was recorded."""
-        return self._trace.header.limits
+        """What fitted into one APDU when the trace was recorded.
+
+        Above a secure channel more does than the reader's own limits say.
+        """
+        return self._limits
+
+    def secured(self, channel: Channel) -> CardConnection:
+        """This replay as it is: what it replays was recorded above the channel."""
+        del channel
+        return self
 
     @property
     def has_panel(self) -> bool:
@@ -107,3 +118,11 @@ class ReplayConnection:
             else (recorded.command.hex())
         )
         return ReplayDiverged(f"record {self._next + 1} of the trace is {then}, now comes {now}")
+
+
+def _limits(trace: Trace) -> ApduLimits:
+    limits = trace.header.limits
+    commands = [item.command for item in trace.records if isinstance(item, Exchange)]
+    if limits.extended or not any(len(one) > 5 and not one[4] for one in commands):
+        return limits
+    return ApduLimits(MAX_EXTENDED_COMMAND, MAX_EXTENDED_RESPONSE, extended=True)

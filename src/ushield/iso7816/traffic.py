@@ -7,15 +7,15 @@ short-lived, that holds a secret and is called traffic.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 from ushield.errors import ApduInvalid, UShieldError
 from ushield.iso7816.apdu import CommandApdu
+from ushield.iso7816.layer import Channel, ConnectionLayer, secure
 from ushield.iso7816.masking import SECRET_INSTRUCTIONS
 from ushield.iso7816.status import describe
-from ushield.transport.connection import ApduLimits, CardConnection, DeviceInfo
+from ushield.transport.connection import CardConnection
 
 __all__ = ["Exchange", "PanelReading", "RecordingConnection", "TrafficLog"]
 
@@ -152,36 +152,25 @@ class TrafficLog:
         self._sink(PanelReading(report, milliseconds))
 
 
-class RecordingConnection:
-    """A `CardConnection` that records what goes over another one."""
+class RecordingConnection(ConnectionLayer):
+    """A `CardConnection` that records what goes over another one.
 
-    def __init__(self, connection: CardConnection, log: TrafficLog) -> None:
-        self._connection = connection
+    A secure channel goes below it, so that plain commands are recorded (and secrets masked) and a
+    replay needs no channel; with ``ciphertext`` above it, and what is on the wire is recorded.
+    """
+
+    def __init__(
+        self, connection: CardConnection, log: TrafficLog, *, ciphertext: bool = False
+    ) -> None:
+        super().__init__(connection)
         self._log = log
+        self._ciphertext = ciphertext
 
-    @property
-    def device(self) -> DeviceInfo:
-        """Where the card is."""
-        return self._connection.device
-
-    @property
-    def atr(self) -> bytes:
-        """The card's answer to reset."""
-        return self._connection.atr
-
-    @property
-    def limits(self) -> ApduLimits:
-        """What fits into one APDU."""
-        return self._connection.limits
-
-    @property
-    def has_panel(self) -> bool:
-        """Whether there is a panel below."""
-        return self._connection.has_panel
-
-    def hold(self, timeout: float | None = None) -> AbstractContextManager[object]:
-        """Keep other threads' commands out."""
-        return self._connection.hold(timeout)
+    def secured(self, channel: Channel) -> CardConnection:
+        """The recording of what goes over the channel, or of what it makes of it."""
+        if self._ciphertext:
+            return channel(self)
+        return RecordingConnection(secure(self._connection, channel), self._log)
 
     def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
         """Send one command, and record it with its answer, or with none if an error is raised."""
@@ -202,11 +191,3 @@ class RecordingConnection:
         report = self._connection.read_panel(timeout)
         self._log.record_panel(report, (perf_counter() - start) * 1000)
         return report
-
-    def reset(self) -> bytes:
-        """Power the card off and on."""
-        return self._connection.reset()
-
-    def close(self) -> None:
-        """Close the connection below."""
-        self._connection.close()
