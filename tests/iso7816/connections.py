@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 from threading import RLock
 
 from ushield.errors import UShieldError
+from ushield.iso7816.layer import Channel, ConnectionLayer, secure
 from ushield.iso7816.status import StatusWord
 from ushield.iso7816.traffic import Exchange, TrafficLog
-from ushield.transport.connection import ApduLimits, DeviceInfo
+from ushield.transport.connection import ApduLimits, CardConnection, DeviceInfo
 from ushield.virtual.card import Card
 
 SHORT = ApduLimits(max_command=261, max_response=258, extended=False)
@@ -59,6 +60,20 @@ class DirectConnection:
         self.closed += 1
 
 
+class AlteringConnection(ConnectionLayer):
+    """A connection to a card that says something else, inside its secure channel as well."""
+
+    def __init__(self, connection: CardConnection, alter: Callable[[bytes, bytes], bytes]) -> None:
+        super().__init__(connection)
+        self._alter = alter
+
+    def secured(self, channel: Channel) -> CardConnection:
+        return AlteringConnection(secure(self._connection, channel), self._alter)
+
+    def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
+        return self._alter(command, self._connection.transmit(command, timeout=timeout))
+
+
 def to_card(card: Card, limits: ApduLimits = EXTENDED) -> DirectConnection:
     return DirectConnection(card.transmit, limits, card.power_on)
 
@@ -97,7 +112,12 @@ class EchoApplet:
     def deselect(self) -> None:
         pass
 
-    def process(self, cla: int, ins: int, p1: int, p2: int, data: bytes) -> tuple[bytes, int]:
+    def end_session(self) -> None:
+        pass
+
+    def process(
+        self, cla: int, ins: int, p1: int, p2: int, data: bytes, *, secured: bool = False
+    ) -> tuple[bytes, int]:
         if ins == 0x10:
             return data, StatusWord.SUCCESS
         if ins == 0x12:

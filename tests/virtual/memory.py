@@ -58,6 +58,7 @@ def contents(memory: NvramReader) -> tuple[object, ...]:
         memory.piv_keys(),
         tuple((tag, memory.piv_object(tag)) for tag in memory.piv_objects()),
         memory.management_key(),
+        memory.channel_key(),
     )
 
 

@@ -41,7 +41,12 @@ class Echo:
     def deselect(self) -> None:
         self.deselected += 1
 
-    def process(self, cla: int, ins: int, p1: int, p2: int, data: bytes) -> Answer:
+    def end_session(self) -> None:
+        pass
+
+    def process(
+        self, cla: int, ins: int, p1: int, p2: int, data: bytes, *, secured: bool = False
+    ) -> Answer:
         if ins == MIRROR:
             return data, StatusWord.SUCCESS
         if ins == ZEROS:

@@ -162,7 +162,7 @@ def test_foreign_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
     ("change", "told"),
     [
         ("PRAGMA application_id = 7", "another program"),
-        ("PRAGMA user_version = 3", "format 3"),
+        ("PRAGMA user_version = 4", "format 4"),
         ("DROP TABLE voucher", "tables"),
         ("CREATE TRIGGER t AFTER UPDATE ON secret BEGIN DELETE FROM key; END", "tables"),
         ("DELETE FROM identity", "records"),

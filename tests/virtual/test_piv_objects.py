@@ -33,7 +33,7 @@ def test_it_is_selected_by_its_aid_whole_or_truncated(host: PivHost, aid: bytes)
     assert {value[0] for value in algorithms.all(0x80)} == set(ALGORITHM_CODE.values())
 
 
-@pytest.mark.parametrize("aid", [AID[:4], AID + b"\0", bytes.fromhex("A000000151000000")])
+@pytest.mark.parametrize("aid", [AID[:4], AID + b"\0", bytes.fromhex("A0000001510000")])
 def test_other_names_leave_it_selected(host: PivHost, aid: bytes) -> None:
     host.verify()
     assert host.select(aid).sw == NOT_FOUND

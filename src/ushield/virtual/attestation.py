@@ -14,10 +14,10 @@ from ushield.cms import oids
 from ushield.cms.attestation import Attestation
 from ushield.shield.commands import KeyUsageCode
 from ushield.virtual.keys import encode_private_key, generate_private_key, load_private_key
-from ushield.virtual.nvram import Identity, PivKey, StoredKey
+from ushield.virtual.nvram import ChannelKey, Identity, PivKey, StoredKey
 from ushield.virtual.profile import VirtualProfile, load_profile
 
-__all__ = ["attest", "attest_piv", "make_device_key"]
+__all__ = ["attest", "attest_piv", "make_channel_key", "make_device_key"]
 
 # A device certificate does not expire (RFC 5280, 4.1.2.5, for such a case), and it should be valid
 # by every clock a test may hand to the token.
@@ -35,6 +35,7 @@ _NO_USE = {
     "key_encipherment": False,
 }
 _ISSUES_CERTIFICATES = x509.KeyUsage(**_NO_USE | {"key_cert_sign": True})
+_AGREES_ON_KEYS = x509.KeyUsage(**_NO_USE | {"key_agreement": True})
 _SIGNS = x509.KeyUsage(**_NO_USE | {"digital_signature": True, "content_commitment": True})
 
 
@@ -54,6 +55,29 @@ def make_device_key(profile: VirtualProfile, serial: str) -> tuple[bytes, bytes]
         .sign(key, hashes.SHA256())
     )
     return encode_private_key(key), certificate.public_bytes(Encoding.DER)
+
+
+def make_channel_key(identity: Identity) -> ChannelKey:
+    """A P-256 key for secure channels, with its certificate by the device key."""
+    profile = load_profile(identity.profile)
+    device_key = load_private_key(identity.device_key)
+    issuer = x509.load_der_x509_certificate(identity.device_certificate)
+    key = generate_private_key(KeyAlgorithm.P256)
+    public_key = key.public_key()
+    subject = _name(profile, identity.serial, f"Channel of {identity.serial}")
+    certificate = (
+        _certificate(subject, issuer.subject)
+        .public_key(public_key)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_AGREES_ON_KEYS, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(device_key.public_key()),
+            critical=False,
+        )
+        .sign(device_key, hashes.SHA256())
+    )
+    return ChannelKey(encode_private_key(key), certificate.public_bytes(Encoding.DER))
 
 
 def attest(identity: Identity, key: StoredKey) -> bytes:

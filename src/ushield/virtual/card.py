@@ -2,24 +2,35 @@
 
 It reads command APDUs of all forms, puts command chains together (ISO/IEC 7816-4, clause 5.3.3),
 hands long answers out in pieces (GET RESPONSE, clause 5.3.4), and answers whatever comes with a
-status word.
+status word. Where the card has a key for it, it opens secure channels (SCP11b), for whichever
+application is selected: what the applications see of a secured command is the plain one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Protocol
 
-from ushield.errors import ApduInvalid
+from ushield.errors import ApduInvalid, ChannelBroken, StorageFull, TlvInvalid
 from ushield.iso7816.apdu import read_body
+from ushield.iso7816.secure_messaging.commands import (
+    CLA_GLOBAL_PLATFORM,
+    INTERNAL_AUTHENTICATE,
+    KEY_IDENTIFIER,
+    KEY_VERSION,
+)
+from ushield.iso7816.secure_messaging.scp03 import MAC_SIZE, SECURE, CardMessages
 from ushield.iso7816.status import StatusWord
 from ushield.shield.commands import Instruction
 
-__all__ = ["ATR", "MAX_CHAIN", "Answer", "Applet", "Card"]
+__all__ = ["ATR", "MAX_CHAIN", "Agree", "Answer", "Applet", "Card"]
 
 Answer = tuple[bytes, int]
 """Response data and status word."""
+
+Agree = Callable[[bytes], tuple[bytes, CardMessages]]
+"""INTERNAL AUTHENTICATE: its data in, its answer and the session out."""
 
 MAX_CHAIN = 0x8000
 """How many data bytes a chain of commands may bring together."""
@@ -71,21 +82,38 @@ class Applet(Protocol):
     def deselect(self) -> None:
         """Another application was selected."""
 
-    def process(self, cla: int, ins: int, p1: int, p2: int, data: bytes) -> Answer:
-        """One whole command, chains put together and chaining bit off. Raises nothing."""
+    def end_session(self) -> None:
+        """The secure channel was closed: what was proven through it counts no more."""
+
+    def process(
+        self, cla: int, ins: int, p1: int, p2: int, data: bytes, *, secured: bool = False
+    ) -> Answer:
+        """One whole command, chains put together and chaining bit off. Raises nothing.
+
+        ``secured``: it came through a secure channel, which is taken off it.
+        """
 
 
 class Card:
     """A card with its applications; ``power_on`` before anything else. Safe from several threads.
 
-    A command waits for one that is under way in another thread.
+    A command waits for one that is under way in another thread. Without ``agree`` it opens no
+    secure channels.
+
+    A session ends with the power, with another application selected, and with whatever comes that
+    is not its next command. All that a session answers has a MAC: a bare status word, but for the
+    links of a command chain, says that there is no session.
     """
 
-    def __init__(self, applets: Sequence[Applet], *, atr: bytes = ATR) -> None:
+    def __init__(
+        self, applets: Sequence[Applet], *, atr: bytes = ATR, agree: Agree | None = None
+    ) -> None:
         self._applets = {aid: applet for applet in applets for aid in applet.aids}
         self._all = tuple(applets)
         self._slow = frozenset[int]().union(*(applet.slow_instructions for applet in applets))
         self._atr = atr
+        self._agree = agree
+        self._session: CardMessages | None = None
         self._lock = RLock()
         self._powered = False
         self._selected: Applet | None = None
@@ -107,15 +135,14 @@ class Card:
         with self._lock:
             if self._powered:
                 self._powered = False
-                self._selected = None
-                self._rest = b""
-                self._break_chain()
+                self._selected = self._session = None
+                self._forget()
                 for applet in self._all:
                     applet.power_off()
 
     def is_slow(self, command: bytes) -> bool:
         """Whether ``command`` may take so long that the host needs time extensions."""
-        return len(command) > 1 and command[0] == 0 and command[1] in self._slow
+        return len(command) > 1 and not command[0] & ~SECURE and command[1] in self._slow
 
     def transmit(self, command: bytes) -> bytes:
         """One command APDU in, one response APDU out, whatever came in."""
@@ -123,11 +150,13 @@ class Card:
             # Not `CommandApdu.decode`: making one takes several times as long as all this does.
             data, ne = read_body(command)
         except ApduInvalid:
+            with self._lock:
+                self._end_session()
             return _SW[StatusWord.WRONG_LENGTH]
         with self._lock:
             answer, sw = self._accept(command, data, ne)
         if answer and len(answer) > ne:
-            if not ne and self._selected is not None and self._selected.answers_without_le:
+            if not ne and self._answers_without_le(command):
                 ne = _ne_unsaid(command)
             rest = self._rest = answer[ne:]
             if rest:
@@ -140,12 +169,18 @@ class Card:
         cla, ins, p1, p2 = command[:4]
         if not self._powered:
             return b"", StatusWord.NO_DIAGNOSIS
-        if cla & 0x6F:
+        if cla & 0x6F and (cla & 0x6F != SECURE or self._agree is None):
             self._forget()
+            self._end_session()
             return b"", _refuse_class(cla)
         if ins == _GET_RESPONSE and cla == 0:
             return self._get_response(p1, p2, ne)
         self._rest = b""
+        if not cla & SECURE:
+            self._end_session()
+        elif self._session is None:
+            self._break_chain()
+            return b"", StatusWord.CONDITIONS_NOT_SATISFIED
         if cla & _CHAINED or self._chain_header is not None:
             header = (cla & ~_CHAINED, ins, p1, p2)
             if header != self._chain_header:
@@ -156,18 +191,74 @@ class Card:
                 data = bytes(self._chain + data)
                 self._break_chain()
                 if len(data) > MAX_CHAIN:
+                    self._end_session()
                     return b"", StatusWord.WRONG_LENGTH
+        if self._session is not None:
+            extended = len(command) > 7 and not command[4]
+            return self._unwrap(self._session, (cla, ins, p1, p2), data, extended=extended)
+        return self._perform(cla, ins, p1, p2, data)
+
+    def _unwrap(
+        self,
+        session: CardMessages,
+        header: tuple[int, int, int, int],
+        data: bytes,
+        *,
+        extended: bool,
+    ) -> Answer:
+        if len(data) < MAC_SIZE:
+            self._end_session()
+            return b"", StatusWord.SECURE_MESSAGING_MISSING
+        try:
+            plain = session.unwrap(header, data, extended=extended)
+        except ChannelBroken:
+            self._end_session()
+            return b"", StatusWord.SECURE_MESSAGING_INCORRECT
+        cla, ins, p1, p2 = header
+        answer, sw = self._perform(cla & ~SECURE, ins, p1, p2, plain, secured=True)
+        return session.wrap(answer, sw), sw
+
+    def _perform(
+        self, cla: int, ins: int, p1: int, p2: int, data: bytes, *, secured: bool = False
+    ) -> Answer:
         if ins == _SELECT and cla == 0:
             return self._select(p1, p2, data)
         if self._selected is None:
             return b"", StatusWord.COMMAND_NOT_ALLOWED
-        return self._selected.process(cla, ins, p1, p2, data)
+        if ins == INTERNAL_AUTHENTICATE and cla == CLA_GLOBAL_PLATFORM and not secured:
+            return self._authenticate(p1, p2, data)
+        return self._selected.process(cla, ins, p1, p2, data, secured=secured)
+
+    def _authenticate(self, p1: int, p2: int, data: bytes) -> Answer:
+        if self._agree is None:
+            return b"", StatusWord.INS_NOT_SUPPORTED
+        if (p1, p2) != (KEY_VERSION, KEY_IDENTIFIER):
+            return b"", StatusWord.REFERENCED_DATA_NOT_FOUND
+        try:
+            answer, self._session = self._agree(data)
+        except TlvInvalid:
+            return b"", StatusWord.WRONG_DATA
+        except StorageFull:
+            return b"", StatusWord.MEMORY_FAILURE
+        return answer, _SUCCESS
+
+    def _end_session(self) -> None:
+        if self._session is not None:
+            self._session = None
+            for applet in self._all:
+                applet.end_session()
+
+    def _answers_without_le(self, command: bytes) -> bool:
+        if command[0] & SECURE:
+            return True
+        return self._selected is not None and self._selected.answers_without_le
 
     def _collect(self, header: tuple[int, int, int, int], data: bytes) -> Answer:
         self._chain_header = header
         self._chain += data
         if len(self._chain) > MAX_CHAIN:
             self._break_chain()
+            self._end_session()
             return b"", StatusWord.WRONG_LENGTH
         return b"", _SUCCESS
 
@@ -188,6 +279,7 @@ class Card:
         if applet is None:
             return b"", StatusWord.FILE_NOT_FOUND
         if self._selected is not None and self._selected is not applet:
+            self._end_session()
             self._selected.deselect()
         self._selected = applet
         return applet.select(), _SUCCESS

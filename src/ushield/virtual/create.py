@@ -93,11 +93,12 @@ def create_token(
     unblocking = _random(rules, PinReference.PUK, _PUK_DIGITS) if puk is None else _given(puk)
     rules.check_new(unblocking, PinReference.PUK)
 
-    from ushield.virtual.attestation import make_device_key
+    from ushield.virtual.attestation import make_channel_key, make_device_key
 
     device_key, device_certificate = make_device_key(kind, serial)
+    identity = Identity(serial, label, kind.name, device_key, device_certificate, unblock_key)
     personalisation = Personalisation(
-        Identity(serial, label, kind.name, device_key, device_certificate, unblock_key),
+        identity,
         StoredReference(
             SecretHash.of(user_pin),
             rules.max_tries,
@@ -105,6 +106,7 @@ def create_token(
             must_change=default_pin and rules.must_change_default,
         ),
         StoredReference(SecretHash.of(unblocking), rules.puk_max_tries, rules.puk_max_tries),
+        make_channel_key(identity),
     )
     Nvram.create(path, personalisation)
     return Created(os.fspath(path), serial, kind, Pin(user_pin), Pin(unblocking))

@@ -10,8 +10,9 @@ from types import TracebackType
 from ushield.iso7816.status import StatusWord
 from ushield.transaction.pages import Screen
 from ushield.transaction.repertoire import Repertoire
-from ushield.virtual.applets import Firmware, PivApplet, ShieldApplet
+from ushield.virtual.applets import Firmware, PivApplet, SecurityDomain, ShieldApplet
 from ushield.virtual.card import ATR, Card
+from ushield.virtual.channel_key import ChannelKeys
 from ushield.virtual.clock import Clock, ManualClock, SystemClock
 from ushield.virtual.confirmation import ConfirmationMachine
 from ushield.virtual.keys import KeyStore
@@ -181,16 +182,21 @@ class VirtualToken:
 
     def _install(self, nvram: Nvram) -> None:
         self._nvram = nvram
+        channel_keys = ChannelKeys(nvram)
         firmware = Firmware(
             profile=self.profile,
             nvram=nvram,
             pins=PinStore(nvram, self.profile.pin_rules),
             keys=KeyStore(nvram),
+            channel_keys=channel_keys,
             panel=self.panel,
             screen=self._screen,
             clock=self.clock,
         )
-        self._socket.card = Card([ShieldApplet(firmware), PivApplet(firmware)])
+        self._socket.card = Card(
+            [ShieldApplet(firmware), PivApplet(firmware), SecurityDomain(channel_keys)],
+            agree=channel_keys.agree,
+        )
 
     def _cut_power(self) -> None:
         self._cut = True

@@ -20,6 +20,7 @@ from ushield.iso7816.status import StatusWord, describe
 from ushield.pin import PinReference
 from ushield.shield.commands import ShieldStatus
 from ushield.transaction.pages import Screen
+from ushield.virtual.channel_key import ChannelKeys
 from ushield.virtual.clock import Clock
 from ushield.virtual.confirmation import Refusal
 from ushield.virtual.keys import KeyStore
@@ -83,6 +84,7 @@ class Firmware:
     nvram: Nvram
     pins: PinStore
     keys: KeyStore
+    channel_keys: ChannelKeys
     panel: Panel
     screen: Screen
     clock: Clock

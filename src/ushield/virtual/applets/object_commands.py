@@ -37,6 +37,7 @@ class ObjectCommands:
             DataObject.LABEL: self._label,
             DataObject.LAST_REFUSAL: self._refusal,
             DataObject.UNBLOCK_KEY: self._unblock_key,
+            DataObject.CHANNEL_CERTIFICATE: self._channel_certificate,
         }
 
     def get(self, p1: int, p2: int, data: bytes) -> bytes:
@@ -127,6 +128,9 @@ class ObjectCommands:
 
     def _device_certificate(self) -> bytes:
         return self._firmware.nvram.identity.device_certificate
+
+    def _channel_certificate(self) -> bytes:
+        return self._firmware.channel_keys.certificate
 
     def _label(self) -> bytes:
         return self._firmware.nvram.identity.label.encode()

@@ -22,7 +22,7 @@ from ushield.virtual.applets.key_commands import KeyCommands
 from ushield.virtual.applets.object_commands import ObjectCommands
 from ushield.virtual.applets.pin_commands import PinCommands
 from ushield.virtual.applets.request_commands import RequestCommands
-from ushield.virtual.confirmation import PowerOff
+from ushield.virtual.confirmation import Cancel, PinForgotten, PowerOff
 from ushield.virtual.nvram import PowerCut, StorageFailed
 
 __all__ = ["ShieldApplet"]
@@ -41,6 +41,7 @@ class ShieldApplet:
 
     def __init__(self, firmware: Firmware) -> None:
         self._firmware = firmware
+        self._pin_secured = self._request_secured = False
         self._pins = pins = PinCommands(firmware)
         self._requests = requests = RequestCommands(firmware)
         keys = KeyCommands(firmware, requests.key_in_use)
@@ -88,6 +89,7 @@ class ShieldApplet:
             | Feature.VOUCHERS
             | Feature.ATTESTATION
             | Feature.KEY_GENERATION
+            | Feature.SECURE_CHANNEL
             | Feature.VIRTUAL
         )
         if identity.unblock_key is not None:
@@ -111,7 +113,19 @@ class ShieldApplet:
     def deselect(self) -> None:
         """Nothing: a request stays on the screen, whoever the host speaks to."""
 
-    def process(self, cla: int, ins: int, p1: int, p2: int, data: bytes) -> tuple[bytes, int]:
+    def end_session(self) -> None:
+        """End what was begun through the channel: the login, and a request."""
+        panel = self._firmware.panel
+        request = panel.state.live_request
+        if self._pin_secured:
+            panel.apply(PinForgotten())
+        elif self._request_secured and request is not None:
+            panel.apply(Cancel(request.request_id))
+        self._pin_secured = self._request_secured = False
+
+    def process(
+        self, cla: int, ins: int, p1: int, p2: int, data: bytes, *, secured: bool = False
+    ) -> tuple[bytes, int]:
         """One command: response data and status word. Raises nothing but `PowerCut`."""
         command = self._commands.get(cla << 8 | ins)
         if command is None:
@@ -124,11 +138,16 @@ class ShieldApplet:
         if parameters not in (_ANY, p1 << 8 | p2):
             return b"", StatusWord.WRONG_PARAMETERS
         try:
-            return handler(p1, p2, data), _SUCCESS
+            answer = handler(p1, p2, data)
         except PowerCut:
             raise
         except UShieldError as error:
             return b"", status_word(error)
+        if ins == Instruction.VERIFY and data:
+            self._pin_secured = secured
+        elif ins == Instruction.BEGIN:
+            self._request_secured = secured
+        return answer, _SUCCESS
 
 
 def _code(cla: int, instruction: Instruction) -> int:

@@ -6,6 +6,7 @@ from ushield.virtual.nvram.faults import CutPower, NvramFaults, PowerCut
 from ushield.virtual.nvram.reader import NvramConnection, NvramReader, StorageFailed
 from ushield.virtual.nvram.records import (
     CertificateRecord,
+    ChannelKey,
     Identity,
     ManagementKey,
     Personalisation,
@@ -19,6 +20,7 @@ from ushield.virtual.nvram.writer import Nvram
 
 __all__ = [
     "CertificateRecord",
+    "ChannelKey",
     "CutPower",
     "Identity",
     "ManagementKey",

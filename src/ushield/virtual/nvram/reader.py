@@ -24,6 +24,7 @@ from ushield.shield.commands import KeyUsageCode
 from ushield.shield.requests import Voucher
 from ushield.virtual.nvram.records import (
     CertificateRecord,
+    ChannelKey,
     Identity,
     ManagementKey,
     PivKey,
@@ -37,6 +38,7 @@ from ushield.virtual.profile import VirtualProfile, load_profile
 __all__ = ["NvramConnection", "NvramReader", "StorageFailed", "connect_sqlite", "reported"]
 
 _FIRST_WITH_PIV = 2
+_FIRST_WITH_CHANNEL = 3
 
 
 class StorageFailed(UShieldError):
@@ -137,6 +139,8 @@ class NvramReader:
             _ = self.identity, self.keys(), self.counters(), *map(self.reference, PinReference)
             if version >= _FIRST_WITH_PIV:
                 _ = self.piv_keys(), self.management_key()
+            if version >= _FIRST_WITH_CHANNEL:
+                _ = self.channel_key()
         _ = self.profile
 
     @cached_property
@@ -268,6 +272,12 @@ class NvramReader:
         """The PIV application's management key."""
         algorithm, key, touch = self._row("SELECT algorithm, key, touch FROM piv_management")
         return ManagementKey(ManagementAlgorithm(algorithm), key, bool(touch))
+
+    def channel_key(self) -> ChannelKey | None:
+        """The key for secure channels, if there is one yet."""
+        for row in self._rows("SELECT private_key, certificate FROM channel_key"):
+            return ChannelKey(*row)
+        return None
 
     def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         # Reading to the end, always: an unfinished SELECT would stand in a checkpoint's way.

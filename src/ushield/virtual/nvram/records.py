@@ -15,6 +15,7 @@ from ushield.shield.objects import CertificateEntry, KeyEntry
 
 __all__ = [
     "CertificateRecord",
+    "ChannelKey",
     "Identity",
     "ManagementKey",
     "Personalisation",
@@ -150,9 +151,24 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelKey:
+    """The key that secure channels are agreed with: PrivateKeyInfo, and its certificate in DER.
+
+    It only agrees on keys, and the device key only signs: no use of one says anything of the other.
+    """
+
+    private_key: bytes = field(repr=False)
+    certificate: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Personalisation:
-    """A token before its first power-up: who it is, its PIN and its PUK, all tries left."""
+    """A token before its first power-up: who it is, its PIN and its PUK, all tries left.
+
+    Without a ``channel_key`` it makes one when it first needs it.
+    """
 
     identity: Identity
     user: StoredReference
     puk: StoredReference
+    channel_key: ChannelKey | None = None

@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 APPLICATION_ID = 0x55534844
-VERSION = 2
+VERSION = 3
 PAGE_SIZE = 4096
 
 FIRST_MANAGEMENT_KEY = ManagementKey(ManagementAlgorithm.TRIPLE_DES, DEFAULT_MANAGEMENT_KEY)
@@ -96,6 +96,13 @@ _PIV_TABLES = (
     touch INTEGER NOT NULL CHECK (touch IN (0, 1))
 ) STRICT""",
 )
+_CHANNEL_TABLES = (
+    """CREATE TABLE channel_key (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    private_key BLOB NOT NULL,
+    certificate BLOB NOT NULL
+) STRICT""",
+)
 _PIV_ROWS = (
     (
         "INSERT INTO piv_management VALUES (1, ?, ?, 0)",
@@ -103,10 +110,17 @@ _PIV_ROWS = (
     ),
 )
 
-SCHEMAS = {1: _SHIELD_TABLES, 2: _SHIELD_TABLES + _PIV_TABLES}
+SCHEMAS = {
+    1: _SHIELD_TABLES,
+    2: _SHIELD_TABLES + _PIV_TABLES,
+    3: _SHIELD_TABLES + _PIV_TABLES + _CHANNEL_TABLES,
+}
 """The tables of each version of the file's format, in the order they were made in."""
 
-UPGRADES = {1: (*((table, ()) for table in _PIV_TABLES), *_PIV_ROWS)}
+UPGRADES = {
+    1: (*((table, ()) for table in _PIV_TABLES), *_PIV_ROWS),
+    2: tuple((table, ()) for table in _CHANNEL_TABLES),
+}
 """What makes each version but the last one into the next, all in one transaction."""
 
 
@@ -132,6 +146,12 @@ def blank_image(personalisation: Personalisation) -> bytes:
                 identity.unblock_key,
             ),
         )
+        channel_key = personalisation.channel_key
+        if channel_key is not None:
+            memory.execute(
+                "INSERT INTO channel_key VALUES (1, ?, ?)",
+                (channel_key.private_key, channel_key.certificate),
+            )
         for reference, stored in (
             (PinReference.USER, personalisation.user),
             (PinReference.PUK, personalisation.puk),

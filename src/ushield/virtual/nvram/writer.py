@@ -9,6 +9,7 @@ from ushield.errors import TokenFull
 from ushield.pin import PinReference
 from ushield.virtual.nvram.file import place
 from ushield.virtual.nvram.records import (
+    ChannelKey,
     ManagementKey,
     Personalisation,
     PivKey,
@@ -71,6 +72,12 @@ class Nvram(NvramFile):
         self._write(
             _replacement(PinReference.USER, user),
             ("UPDATE counter SET unblocks = unblocks + 1", ()),
+        )
+
+    def set_channel_key(self, key: ChannelKey) -> None:
+        """Store the key for secure channels, of a token that has none yet."""
+        self._write(
+            ("INSERT INTO channel_key VALUES (1, ?, ?)", (key.private_key, key.certificate))
         )
 
     def free_key_reference(self) -> int:

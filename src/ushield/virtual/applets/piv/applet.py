@@ -103,7 +103,13 @@ class PivApplet:
     def _serial(self, p1: int, p2: int, data: bytes) -> bytes:
         return card_number(self._firmware.nvram.identity.serial)[:4]
 
-    def process(self, cla: int, ins: int, p1: int, p2: int, data: bytes) -> tuple[bytes, int]:
+    def end_session(self) -> None:
+        """Forget what was proven through the channel, and all with it."""
+        self._session.end_channel()
+
+    def process(
+        self, cla: int, ins: int, p1: int, p2: int, data: bytes, *, secured: bool = False
+    ) -> tuple[bytes, int]:
         """One command: response data and status word. Raises nothing but `PowerCut`."""
         if cla:
             return b"", StatusWord.CLA_NOT_SUPPORTED
@@ -113,6 +119,7 @@ class PivApplet:
         parameters, handler = command
         if parameters not in (_ANY, p1 << 8 | p2):
             return b"", StatusWord.WRONG_PARAMETERS
+        self._session.secured = secured
         try:
             return handler(p1, p2, data), _SUCCESS
         except PowerCut:

@@ -140,6 +140,7 @@ class Authentication:
         if management.touch:
             self._session.touch(_MANAGE)
         self._session.administrator = True
+        self._session.prove()
 
     def set_management_key(self, p1: int, p2: int, data: bytes) -> bytes:
         """Replace the management key; P2 FE makes it want a press of OK as well."""

@@ -57,6 +57,7 @@ class PinCommands:
             self._forget_everywhere()
             raise
         session.pin_verified = session.pin_unused = True
+        session.prove()
 
     def _forget_everywhere(self) -> None:
         """A wrong PIN ends what the right one began, for both applications of the card."""

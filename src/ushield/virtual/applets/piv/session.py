@@ -33,7 +33,9 @@ class PivSession:
     """The security status, and the ways to it.
 
     ``challenge`` is what the management key must answer next: the plain bytes, and whether they
-    are a witness that the host decrypts (mutual) or a challenge that it encrypts.
+    are a witness that the host decrypts (mutual) or a challenge that it encrypts. ``secured``: the
+    command at hand came through a secure channel; ``proven_secured``: so did a proof, of the PIN
+    or the management key.
     """
 
     firmware: Firmware
@@ -41,6 +43,8 @@ class PivSession:
     pin_unused: bool = False
     administrator: bool = False
     challenge: tuple[bool, bytes] | None = None
+    secured: bool = False
+    proven_secured: bool = False
     touched: dict[int, float] = field(default_factory=dict)
 
     def forget(self) -> None:
@@ -48,7 +52,17 @@ class PivSession:
         self.forget_pin()
         self.administrator = False
         self.challenge = None
+        self.proven_secured = False
         self.touched.clear()
+
+    def prove(self) -> None:
+        """Something was proven by the command at hand."""
+        self.proven_secured = self.proven_secured or self.secured
+
+    def end_channel(self) -> None:
+        """Be as after power-up if anything was proven through the channel that is no more."""
+        if self.proven_secured:
+            self.forget()
 
     def forget_pin(self) -> None:
         """The PIN counts as not verified."""
