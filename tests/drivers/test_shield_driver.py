@@ -156,14 +156,14 @@ class TestProbe:
             Capability.MANAGEMENT_KEY,
         }
 
-    def test_probing_sends_one_select_and_changes_nothing(
+    def test_probing_selects_in_the_clear_and_in_the_channel_and_changes_nothing(
         self, bench: Bench, tmp_path: Path
     ) -> None:
         before = describe_token(tmp_path / "token0")
         bench.exchanges.clear()
         for _ in range(5):
             assert ShieldDriver.probe(bench.connection) is not None
-        assert [exchange.command[:4] for exchange in bench.exchanges] == [b"\x00\xa4\x04\x00"] * 5
+        assert [exchange.command[:4] for exchange in bench.exchanges] == [b"\x00\xa4\x04\x00"] * 10
         assert describe_token(tmp_path / "token0") == before
 
     @pytest.mark.parametrize(
@@ -201,7 +201,8 @@ class TestProbe:
 
     @given(application_infos)
     def test_any_application_information_makes_a_token_info(self, info: ApplicationInfo) -> None:
-        driver, _ = opened(lambda _: b"", replace(info, protocol=(1, 0)))
+        plain = info.features & ~Feature.SECURE_CHANNEL
+        driver, _ = opened(lambda _: b"", replace(info, protocol=(1, 0), features=plain))
         assert driver.info.serial == info.serial
         assert driver.info.virtual == bool(info.features & Feature.VIRTUAL)
         assert (driver.info.screen is None) == (not info.features & Feature.DISPLAY)

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from tests.iso7816.connections import DirectConnection
+from tests.iso7816.connections import AlteringConnection, to_card
 from ushield.algorithms import KeyAlgorithm
 from ushield.errors import CertificateInvalid, ObjectNotFound, ProtocolViolation, SeveralObjects
 from ushield.keystore import (
@@ -114,16 +114,12 @@ def test_authorities_have_no_key(virtual_token: VirtualTokenUnderTest) -> None:
 def test_a_certificate_that_the_directory_does_not_name_is_refused(
     virtual_token: VirtualTokenUnderTest,
 ) -> None:
-    card = virtual_token.virtual.card
     asked = tag_list(DataObject.CERTIFICATE, 1)
 
-    def transmit(command: bytes) -> bytes:
-        response = bytearray(card.transmit(command))
-        if asked in command:
-            response[-3] ^= 1
-        return bytes(response)
+    def lie(command: bytes, response: bytes) -> bytes:
+        return response[:-3] + b"\0" + response[-2:] if asked in command else response
 
-    lying = DirectConnection(transmit, power_on=card.power_on)
+    lying = AlteringConnection(to_card(virtual_token.virtual.card), lie)
     with token_behind(lying) as token, token.session() as session:
         with pytest.raises(ProtocolViolation, match="directory"):
             session.certificates()

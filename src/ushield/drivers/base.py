@@ -46,6 +46,7 @@ class Capability(StrEnum):
     KEY_GENERATION = "key-generation"
     MANAGEMENT_KEY = "management-key"
     """Key pairs and certificates want this key proven, and not the PIN."""
+    SECURE_CHANNEL = "secure-channel"
 
 
 class KeyUsage(StrEnum):

@@ -9,9 +9,16 @@ from typing import TypeVar
 from ushield.drivers.base import Capability, TokenInfo
 from ushield.drivers.profiles import DriverProfile
 from ushield.drivers.shield.refusals import Meaning, refusal
-from ushield.errors import CapabilityMissing, NoDriver, ProtocolViolation, TlvInvalid
+from ushield.errors import (
+    CapabilityMissing,
+    NoDriver,
+    ProtocolViolation,
+    TlvInvalid,
+    TokenUntrusted,
+)
 from ushield.iso7816.apdu import MAX_EXTENDED_NE, MAX_SHORT_NE, CommandApdu, ResponseApdu
 from ushield.iso7816.channel import ApduChannel
+from ushield.iso7816.layer import secure
 from ushield.pin import PinReference
 from ushield.shield.application import ApplicationInfo, is_application
 from ushield.shield.commands import (
@@ -38,6 +45,7 @@ _CAPABILITY = {
     Feature.ATTESTATION: Capability.ATTESTATION,
     Feature.REMOTE_UNBLOCK: Capability.REMOTE_UNBLOCK,
     Feature.KEY_GENERATION: Capability.KEY_GENERATION,
+    Feature.SECURE_CHANNEL: Capability.SECURE_CHANNEL,
 }
 
 
@@ -57,7 +65,11 @@ def not_empty(data: bytes) -> bytes:
 
 
 class ShieldLink:
-    """The selected applet behind a connection, and what it told of itself."""
+    """The selected applet behind a connection, and what it told of itself.
+
+    ``device_certificate`` (DER) is that of the key which the secure channel was proven by; ``None``
+    where there is no channel.
+    """
 
     def __init__(
         self, connection: CardConnection, application: ApplicationInfo, profile: DriverProfile
@@ -65,6 +77,7 @@ class ShieldLink:
         self.connection = connection
         self._driver = profile.driver
         self.timeouts = profile.timeouts
+        self.device_certificate: bytes | None = None
         self._channel = ApduChannel(connection)
         self._take(application)
 
@@ -76,10 +89,43 @@ class ShieldLink:
     def open(cls, connection: CardConnection, profile: DriverProfile) -> ShieldLink | None:
         """SELECT the applet; ``None`` if it is not on this card.
 
-        `NoDriver` for an applet of another protocol version.
+        With a token that can, all that follows goes through a secure channel. `NoDriver` for an
+        applet of another protocol version; `TokenUntrusted` for a token that cannot prove to be
+        the one it says it is.
         """
         application = _select(connection, profile.timeouts.command)
-        return None if application is None else cls(connection, application, profile)
+        if application is None:
+            return None
+        link = cls(connection, application, profile)
+        if application.features & Feature.SECURE_CHANNEL:
+            link._open_channel()
+        return link
+
+    def _open_channel(self) -> None:
+        self.connection = secure(self.connection, self._secured)
+        self._channel = ApduChannel(self.connection)
+        if _select(self.connection, self.timeouts.command) != self.application:
+            raise TokenUntrusted("what the token told of itself was changed on its way here")
+
+    def _secured(self, connection: CardConnection) -> CardConnection:
+        from ushield.drivers.shield.device import channel_key
+        from ushield.iso7816.secure_messaging.connection import SecureConnection
+
+        p1, p2 = divmod(WHOLE_CARD, 0x100)
+        channel = ApduChannel(connection)
+        certificates = []
+        for tag in (DataObject.DEVICE_CERTIFICATE, DataObject.CHANNEL_CERTIFICATE):
+            command = CommandApdu(
+                CLA_ISO, Instruction.GET_DATA, p1, p2, tag_list(tag), MAX_EXTENDED_NE
+            )
+            response = channel.send(command, timeout=self.timeouts.command)
+            if not response.ok:
+                raise refusal(response.sw)
+            certificates.append(response.data)
+        device, certificate = certificates
+        key = channel_key(device, certificate, self.application.serial)
+        self.device_certificate = device
+        return SecureConnection(connection, key, AID)
 
     def reopen(self) -> None:
         """SELECT the applet again after a reset."""
