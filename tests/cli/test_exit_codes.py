@@ -31,6 +31,8 @@ DOCUMENTED = {
     errors.TransferTimeout: 3,
     errors.TransferFailed: 3,
     errors.ProtocolViolation: 3,
+    errors.ChannelBroken: 3,
+    errors.TokenUntrusted: 41,
     errors.NoDriver: 14,
     errors.CapabilityMissing: 14,
     errors.CardError: 3,
