@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ from ushield.ccid import (
 from ushield.ccid import errors as ccid_errors
 from ushield.ccid.errors import EndpointHalted, FrameInvalid, SlotError
 from ushield.ccid.messages import data_block, pack_frame, slot_status, time_extension
+from ushield.ccid.pin_entry import PinVerification
 from ushield.errors import (
     ApduInvalid,
     InputInvalid,
@@ -35,6 +37,8 @@ from ushield.errors import (
 )
 
 COMMAND = bytes.fromhex("00A40400")
+
+PIN_ENTRY = PinVerification(30, 0x82, 0, 0, 4, 8, bytes.fromhex("0020008100"))
 
 
 def ok(command: bytes) -> bytes:
@@ -220,7 +224,7 @@ def test_time_extensions_keep_the_host_waiting() -> None:
         lambda reader: reader.power_off(0),
         lambda reader: reader.get_parameters(0),
         lambda reader: reader.escape(0, b"\x01", 60),
-        lambda reader: reader.secure(0, b"\x00", 60),
+        lambda reader: reader.secure(0, PIN_ENTRY),
         lambda reader: reader.transmit(0, bytes(4), 60),
         lambda reader: reader.transmit(0, bytes(500), 60),
     ],
@@ -649,8 +653,8 @@ def test_an_answer_before_the_whole_command_is_refused() -> None:
         (0x7F, ccid_errors.ParameterRefused),
         (0xC0, SlotError),
         (0xE0, ccid_errors.SlotBusy),
-        (0xEF, ccid_errors.PinEntryCancelled),
-        (0xF0, ccid_errors.PinEntryTimedOut),
+        (0xEF, SlotError),
+        (0xF0, SlotError),
         (0xF2, ccid_errors.SlotBusy),
         (0xF3, SlotError),
         (0xF4, SlotError),
@@ -834,14 +838,31 @@ def test_a_message_longer_than_the_reader_takes_is_refused() -> None:
     assert wire.sent == []
 
 
-def test_secure_pin_entry_waits_for_the_person() -> None:
+@pytest.mark.parametrize(("seconds", "patience"), [(0, 90), (30, 90), (80, 90), (120, 130)])
+def test_secure_pin_entry_waits_for_the_person(seconds: int, patience: float) -> None:
     reader, wire = powered(card=lambda _: b"\x90\x00")
-    assert wire.run(reader.secure(0, b"\x00\x1e", 90)) == b"\x90\x00"
-    assert wire.sent[0] == bytes.fromhex("69 02000000 00 01 00 0000 001E")
-    assert wire.waits == [90]
-    wire.disturb = lambda frame: [pack_frame(0x80, 0, frame[6], 0x40, 0xEF, 0)]
-    with pytest.raises(ccid_errors.PinEntryCancelled):
-        wire.run(reader.secure(0, b"\x00\x1e", 90))
+    entry = replace(PIN_ENTRY, timeout=seconds)
+    wire.extensions = [1]
+    assert wire.run(reader.secure(0, entry)) == b"\x90\x00"
+    assert wire.sent[0] == bytes.fromhex("69 14000000 00 01 00 0000") + entry.encode()
+    assert wire.waits == [patience, patience]
+
+
+@pytest.mark.parametrize(("error", "answer"), [(0xEF, b"\x64\x01"), (0xF0, b"\x64\x00")])
+def test_an_entry_that_did_not_end_with_a_pin_answers_as_pc_sc_has_it(
+    error: int, answer: bytes
+) -> None:
+    reader, wire = powered(card=lambda _: b"\x90\x00")
+    wire.disturb = lambda frame: [pack_frame(0x80, 0, frame[6], 0x40, error, 0)]
+    assert wire.run(reader.secure(0, PIN_ENTRY)) == answer
+
+
+def test_a_pad_without_a_card_asks_for_nothing() -> None:
+    wire = SimulatedReader(ok)
+    reader = CcidReader(descriptor(), clock=wire.clock)
+    with pytest.raises(TokenRemoved):
+        wire.run(reader.secure(0, PIN_ENTRY))
+    assert wire.sent == []
 
 
 def test_notices_are_read_for_as_many_slots_as_there_are() -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.kernel.image import Image
+from tests.kernel.monitor import Monitor
 
 __all__ = ["HOST", "Ended", "Guest", "Running"]
 
@@ -70,9 +71,14 @@ class Guest:
     """
 
     def __init__(
-        self, machine: subprocess.Popen[bytes], folder: Path, agent: socket.socket
+        self,
+        machine: subprocess.Popen[bytes],
+        folder: Path,
+        agent: socket.socket,
+        monitor: Monitor,
     ) -> None:
         self.folder = folder
+        self.monitor = monitor
         self._machine = machine
         self._agent = agent
         self._orders: list[Running] = []
@@ -102,8 +108,8 @@ class Guest:
                     agent, _ = listener.accept()
                 except TimeoutError:
                     raise TimeoutError(f"the guest does not answer\n{_story(folder)}") from None
-                with agent:
-                    yield cls(machine, folder, agent)
+                with agent, Monitor(folder / "monitor") as monitor:
+                    yield cls(machine, folder, agent, monitor)
             finally:
                 machine.kill()
                 machine.wait()
@@ -149,6 +155,7 @@ def _machine(image: Image, folder: Path) -> list[str]:
         *("-append", f"console=ttyS0 panic=-1 mitigations=off exchange={folder}"),
         *("-virtfs", tree, "-virtfs", exchange, "-device", "virtio-rng-pci"),
         *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"),
+        *("-device", "qemu-xhci,id=usb", "-qmp", f"unix:{folder}/monitor,server=on,wait=off"),
     ]
 
 

@@ -19,7 +19,7 @@ from typing import Final
 __all__ = ["CACHE", "Image", "ImageFailed", "missing_tools", "prepare"]
 
 CACHE: Final = Path(f"/var/tmp/ushield-kernel-{os.geteuid()}")
-_LAYOUT: Final = 2
+_LAYOUT: Final = 3
 """Raised when what `prepare` makes changes, so that an older image is not used."""
 
 _TOOLS: Final = {
@@ -33,6 +33,7 @@ _TOOLS: Final = {
 
 _MODULES: Final = (
     *("virtio_pci", "virtio_rng", "virtio_net", "9pnet_virtio", "9p", "overlay", "vhci_hcd"),
+    "xhci_pci",
 )
 
 # The host's file tree, as it is, is the guest's root; what the guest writes is kept in memory, but

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,13 @@ class Kind:
         return VirtualReader(self.model, extension_interval=0.02)
 
 
+def change_card(reader: VirtualReader, card: Card) -> None:
+    """Pull the card out and put another one in, as fast as a hand can; faster, in truth."""
+    reader.remove()
+    time.sleep(0.1)
+    reader.insert(card)
+
+
 def bare(card: Card) -> Card:
     return card
 
@@ -65,9 +73,16 @@ _OF = ReaderModel.of
 _TPDU = ExchangeLevel.TPDU
 _HELPFUL = Feature.AUTO_PPS | Feature.AUTO_IFSD
 
+_SELF_POWERING = _OF(ExchangeLevel.EXTENDED_APDU, extra=Feature.AUTO_ACTIVATION)
+
 KINDS: Final = (
     Kind("extended APDU", _OF(ExchangeLevel.EXTENDED_APDU), bare),
     Kind("extended APDU, no interrupt", _OF(ExchangeLevel.EXTENDED_APDU, interrupt=False), bare),
+    Kind(
+        "extended APDU, powers cards by itself",
+        _OF(ExchangeLevel.EXTENDED_APDU, extra=Feature.AUTO_ACTIVATION),
+        bare,
+    ),
     Kind("short APDU", _OF(ExchangeLevel.SHORT_APDU), bare),
     Kind("short APDU, no interrupt", _OF(ExchangeLevel.SHORT_APDU, interrupt=False), bare),
     Kind("TPDU T=0", _OF(_TPDU), t0),

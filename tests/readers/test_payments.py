@@ -75,7 +75,7 @@ def test_maker_and_checker_sign_in_one_reader_with_two_slots(tmp_path: Path) -> 
 
 
 def test_a_card_pulled_while_it_asks_signs_nothing_and_works_again(token: TokenAsCard) -> None:
-    kind = KINDS[3]
+    kind = KINDS[4]
     with kind.plug() as reader:
         token.put(kind, reader)
         token.enrol()
@@ -94,7 +94,7 @@ def test_a_card_pulled_while_it_asks_signs_nothing_and_works_again(token: TokenA
 
 
 def test_a_rejection_is_heard_of_by_polling(token: TokenAsCard) -> None:
-    kind = KINDS[4]
+    kind = KINDS[5]
     with kind.plug() as reader:
         token.put(kind, reader)
         token.enrol()
@@ -106,7 +106,7 @@ def test_a_rejection_is_heard_of_by_polling(token: TokenAsCard) -> None:
 
 
 def test_a_reader_unplugged_while_the_card_asks_is_a_removed_token(token: TokenAsCard) -> None:
-    kind = KINDS[6]
+    kind = KINDS[7]
     reader: VirtualReader
     with kind.plug() as reader:
         token.put(kind, reader)

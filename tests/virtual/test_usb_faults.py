@@ -279,7 +279,7 @@ def test_a_card_that_seems_gone_by_two_faults_is_there_after_a_reset(
 ) -> None:
     for direction in Direction:
         plugged.faults.order(FaultKind.GARBLE, direction, offset=5)
-    with pytest.raises(SlotEmpty):
+    with pytest.raises(TokenRemoved):
         connection.transmit(echo(b"lost"), timeout=PATIENCE)
     with pytest.raises(TokenRemoved):
         connection.transmit(echo(b"lost"), timeout=PATIENCE)

@@ -16,8 +16,6 @@ __all__ = [
     "EndpointHalted",
     "FrameInvalid",
     "ParameterRefused",
-    "PinEntryCancelled",
-    "PinEntryTimedOut",
     "SlotBusy",
     "SlotError",
     "SlotErrorCode",
@@ -140,28 +138,14 @@ class ParameterRefused(SlotError):
     code = "parameter-refused"
 
 
-class PinEntryCancelled(SlotError):
-    """The person pressed Cancel on the reader's PIN pad (0xEF)."""
-
-    code = "pin-entry-cancelled"
-    default_remedy = "Enter the PIN on the reader and press OK."
-
-
-class PinEntryTimedOut(SlotError):
-    """Nobody finished the PIN on the reader's PIN pad in time (0xF0)."""
-
-    code = "pin-entry-timed-out"
-    default_remedy = "Enter the PIN on the reader, and press OK before its time is over."
-
-
 _KNOWN: dict[int, tuple[type[SlotError], str]] = {
     SlotErrorCode.CMD_NOT_SUPPORTED: (
         CommandUnsupported,
         "the reader does not support this command",
     ),
     SlotErrorCode.CMD_SLOT_BUSY: (SlotBusy, "a command for this slot is already under way"),
-    SlotErrorCode.PIN_CANCELLED: (PinEntryCancelled, "PIN entry was cancelled on the reader"),
-    SlotErrorCode.PIN_TIMEOUT: (PinEntryTimedOut, "PIN entry on the reader timed out"),
+    SlotErrorCode.PIN_CANCELLED: (SlotError, "PIN entry was cancelled on the reader"),
+    SlotErrorCode.PIN_TIMEOUT: (SlotError, "PIN entry on the reader timed out"),
     SlotErrorCode.BUSY_WITH_AUTO_SEQUENCE: (SlotBusy, "the reader is busy with its own sequence"),
     SlotErrorCode.DEACTIVATED_PROTOCOL: (SlotError, "the protocol was deactivated"),
     SlotErrorCode.PROCEDURE_BYTE_CONFLICT: (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ushield.ccid.activation import Activation, activate, list_rates, required, run_blocks
@@ -16,7 +16,7 @@ from ushield.ccid.atr import Atr
 from ushield.ccid.chaining import collect_response, send_command
 from ushield.ccid.channel import Answer, Channel, Patience, Quirks
 from ushield.ccid.descriptor import ClassDescriptor, ExchangeLevel
-from ushield.ccid.errors import EndpointHalted, slot_error
+from ushield.ccid.errors import EndpointHalted, SlotErrorCode, slot_error
 from ushield.ccid.messages import (
     HEADER,
     HEADER_LENGTH,
@@ -27,6 +27,7 @@ from ushield.ccid.messages import (
 )
 from ushield.ccid.notify import Notification, parse_notification
 from ushield.ccid.parameters import ProtocolParameters, decode_parameters
+from ushield.ccid.pin_entry import PinEntry
 from ushield.ccid.steps import ClassRequest, ClearHalt, Program, Receive, Send
 from ushield.ccid.t0 import check_short_command, exchange
 from ushield.errors import (
@@ -41,6 +42,10 @@ from ushield.errors import (
 __all__ = ["CcidReader", "ExchangeLimits"]
 
 _OPEN_ATTEMPTS: Final = 3
+_ENTRY_ENDED: Final[dict[int | None, bytes]] = {
+    SlotErrorCode.PIN_CANCELLED: b"\x64\x01",
+    SlotErrorCode.PIN_TIMEOUT: b"\x64\x00",
+}
 _SHORT_COMMAND: Final = 4 + 1 + 255 + 1
 _SHORT_RESPONSE: Final = 256 + 2
 
@@ -207,17 +212,34 @@ class CcidReader:
             raise slot_error(slot, answer.error)
         return answer.data
 
-    def secure(self, slot: int, data: bytes, timeout: float) -> Program[bytes]:
-        """Have the person enter a PIN on the reader; the card's response APDU.
+    def secure(self, slot: int, entry: PinEntry) -> Program[bytes]:
+        """Have the person enter a PIN on the reader's keys; the card's response APDU.
 
-        ``data`` is bPINOperation and its data structure (section 6.1.11). Also `PinEntryCancelled`
-        and `PinEntryTimedOut`.
+        Or, as PC/SC part 10 has it, 6401 for an entry cancelled there and 6400 for one that nobody
+        finished. Waits as long as ``entry`` says, time extensions included.
         """
-        answer = yield from self._command(
-            MessageType.SECURE, slot, data=data, timeout=timeout, wait=timeout
-        )
+        card, t1 = self._cards.get(slot), None
+        if card is None:
+            raise TokenRemoved(f"there is no powered card in slot {slot}")
         with self._watching(slot):
-            return _response_apdu(required(answer, slot).data)
+            if card.t1 is not None:
+                t1, deadline = card.t1, self._clock() + entry.patience
+                patience = Patience(card.wait, deadline)
+                yield from run_blocks(self._channel, slot, t1.settle(), patience)
+                entry = replace(entry, prologue=t1.prologue())
+            answer = yield from self._command(
+                MessageType.SECURE,
+                slot,
+                data=entry.encode(),
+                timeout=entry.patience,
+                wait=entry.patience,
+            )
+            if answer.error in _ENTRY_ENDED and answer.icc == IccStatus.ACTIVE:
+                if t1 is not None:
+                    t1.keep_step()
+                return _ENTRY_ENDED[answer.error]
+            response = required(answer, slot).data
+        return _response_apdu(response if t1 is None else t1.take_secured(response))
 
     def get_parameters(self, slot: int) -> Program[ProtocolParameters]:
         """The protocol and parameters in force."""

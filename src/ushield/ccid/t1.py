@@ -134,6 +134,37 @@ class T1Host:
                 raise CommandInterrupted("T=1 was resynchronised in the middle of a command")
         raise OutOfStep("the card does not take the command, T=1 resynchronised or not")
 
+    def settle(self) -> BlockProgram[None]:
+        """Come into step with the card, if it is not: a reader is about to make a block itself."""
+        if not self._in_step:
+            yield from self._resynchronise()
+
+    def prologue(self) -> bytes:
+        """NAD, PCB and a LEN to be filled in, for the one block that a reader makes by itself.
+
+        Either `take_secured` or `keep_step` follows; else the card counts as out of step.
+        """
+        self._in_step = False
+        return bytes([0, i_block(self._send_sequence, b"").pcb, 0])
+
+    def keep_step(self) -> None:
+        """The reader has sent no block after all."""
+        self._in_step = True
+
+    def take_secured(self, answer: bytes) -> bytes:
+        """The response APDU in the block that answered the reader's own.
+
+        `CommandInterrupted` for anything but one I-block: the command may have been done.
+        """
+        with suppress(_Retry):
+            block = self._decode(answer)
+            if block.is_i and not block.more and block.sequence == self._receive_sequence:
+                self._send_sequence ^= 1
+                self._receive_sequence ^= 1
+                self._in_step = True
+                return block.information
+        raise CommandInterrupted("the card did not answer in one block")
+
     def _resynchronise(self) -> BlockProgram[None]:
         """S(RESYNCH), rule 6; the card then starts as after its ATR."""
         for _ in range(_RESYNCHES):

@@ -16,6 +16,7 @@ from tests.fuzz.target import Target
 from ushield.ccid import CcidReader, ClassDescriptor, Control, Feature, Quirks
 from ushield.ccid.errors import EndpointHalted
 from ushield.ccid.messages import CommandStatus, data_block, unpack_frame
+from ushield.ccid.pin_entry import PinVerification
 from ushield.errors import (
     CapabilityMissing,
     InputInvalid,
@@ -126,6 +127,7 @@ class _LyingReader(SimulatedReader):
         return self.source.take(step.length) if step.length else None
 
 
+_PIN_ENTRY: Final = PinVerification(1, 0x82, 0, 0, 4, 8, bytes.fromhex("0020008100"))
 _PROGRAMS: Final[_Programs] = (
     lambda reader, slot, source: reader.transmit(slot, source.pick(_COMMANDS), _TIMEOUT),
     lambda reader, slot, source: reader.power_on(slot),
@@ -136,7 +138,7 @@ _PROGRAMS: Final[_Programs] = (
     lambda reader, slot, source: reader.abort(slot),
     lambda reader, slot, source: reader.resynchronise(slot),
     lambda reader, slot, source: reader.escape(slot, source.blob(), _TIMEOUT),
-    lambda reader, slot, source: reader.secure(slot, source.blob(), _TIMEOUT),
+    lambda reader, slot, source: reader.secure(slot, _PIN_ENTRY),
     lambda reader, slot, source: reader.get_parameters(slot),
     lambda reader, slot, source: reader.reset_parameters(slot),
     lambda reader, slot, source: reader.data_rates(),

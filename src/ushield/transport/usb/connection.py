@@ -7,23 +7,28 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import usb.core
 
+from ushield.ccid.descriptor import PinSupport
 from ushield.ccid.errors import CommandAborted
+from ushield.ccid.pin_entry import PinEntry
 from ushield.ccid.steps import Program, Step
 from ushield.errors import TokenBusy, TokenRemoved, TransferFailed, TransferTimeout, TransportError
 from ushield.transport.connection import ApduLimits, DeviceInfo
 from ushield.transport.holder import Holder
+from ushield.transport.pin_pad import PinPad
 from ushield.transport.usb.discovery import describe, find_device_holder
 from ushield.transport.usb.link import UsbLink
+from ushield.transport.usb.pin_pad import UsbPinPad
 from ushield.transport.usb.sharing import ClaimedReader, claim
 
 __all__ = ["UsbConnection", "open_usb"]
 
 _Result = TypeVar("_Result")
 
+_PIN_SUPPORT: Final = PinSupport.VERIFICATION | PinSupport.MODIFICATION
 _TRANSMIT_TIMEOUT: Final = 60.0
 _TURN_TIMEOUT: Final = 120.0
 _CLOSE_TIMEOUT: Final = 2.0
@@ -84,6 +89,12 @@ class UsbConnection:
         """Whether the device has a panel interface."""
         return self._link.panel is not None
 
+    @property
+    def pin_pad(self) -> PinPad | None:
+        """The reader's own keys for a PIN, if its class descriptor tells of any."""
+        support = PinSupport(self._reader.descriptor.pin_support & _PIN_SUPPORT)
+        return UsbPinPad(support, self._enter) if support else None
+
     @contextmanager
     def hold(self, timeout: float | None = None) -> Iterator[None]:
         """Keep other threads out; `TokenBusy` if another thread does so for ``timeout`` seconds,
@@ -105,6 +116,8 @@ class UsbConnection:
         if not self._lock.acquire(blocking=False):
             patience -= self._take_turn(patience)
         try:
+            if self._claimed.was_pulled(self._slot):
+                self._lose_card()
             program = self._reader.transmit(self._slot, command, patience)
             if self._reader.in_step:
                 return self._run(program)
@@ -145,6 +158,8 @@ class UsbConnection:
     def reset(self) -> bytes:
         """Power the card off and on; its new ATR."""
         with self.hold():
+            if self._claimed.was_pulled(self._slot):
+                self._lose_card()
             deadline = time.monotonic() + self._reset_timeout
             self._run(self._reader.power_off(self._slot), deadline)
             return self._power_on(deadline)
@@ -180,12 +195,22 @@ class UsbConnection:
             if not self._claimed.opened:
                 self._run(self._reader.open(), deadline)
                 self._claimed.opened = True
+            self._claimed.forget_pulled(self._slot)
             try:
                 self._power_on(deadline)
             except CommandAborted:
                 # A program that died between the halves of its abort left the reader so.
                 self._run(self._reader.abort(self._slot), deadline)
                 self._power_on(deadline)
+
+    def _enter(self, entry: PinEntry) -> bytes:
+        with self.hold():
+            if self._claimed.was_pulled(self._slot):
+                self._lose_card()
+            return self._run(self._reader.secure(self._slot, entry))
+
+    def _lose_card(self) -> NoReturn:
+        raise TokenRemoved(f"the card was pulled out of slot {self._slot}")
 
     def _end_transfers(self) -> bool:
         """Wait until no thread has a transfer under way; whether the lock could be taken, too.

@@ -31,6 +31,8 @@ _GET_CONFIGURATION: Final = 0x08
 _DEVICE_IN: Final = 0x80
 _PROBE_TIMEOUT: Final = 200
 _DRAIN_TIMEOUT: Final = 5
+# 256 slots take 65 bytes, and a whole number of packets is asked for.
+_NOTICE_SIZE: Final = 128
 _DRAIN_SIZE: Final = 65_600
 _MAX_DRAINED: Final = 64
 _SLICE: Final = 250
@@ -129,13 +131,23 @@ class UsbLink:
         panel = self.panel
         if panel is None:
             raise TransferFailed("the device has no panel")
+        return self._interrupt(panel.endpoint, panel.report_size, timeout, "the panel")
+
+    def read_notice(self, timeout: float) -> bytes:
+        """The next transfer of the reader's interrupt endpoint; `TransferTimeout`."""
+        endpoint = self.reader.interrupt
+        if endpoint is None:
+            raise TransferFailed("the reader has no interrupt endpoint")
+        return self._interrupt(endpoint, _NOTICE_SIZE, timeout, "a notice of the reader")
+
+    def _interrupt(self, endpoint: int, size: int, timeout: float, what: str) -> bytes:
         try:
-            report = self._device.read(panel.endpoint, panel.report_size, _milliseconds(timeout))
+            report = self._device.read(endpoint, size, _milliseconds(timeout))
         except usb.core.USBError as error:
             if error.errno == errno.EPIPE:
                 with suppress(usb.core.USBError):
-                    self._device.clear_halt(panel.endpoint)
-            raise self._failure(error, "waiting for the panel") from error
+                    self._device.clear_halt(endpoint)
+            raise self._failure(error, f"waiting for {what}") from error
         return bytes(report)
 
     def sibling(self) -> UsbLink:

@@ -13,9 +13,11 @@ from weakref import WeakValueDictionary
 
 import usb.core
 
+from ushield.ccid.descriptor import Feature
 from ushield.ccid.reader import CcidReader
 from ushield.transport.holder import Holder
 from ushield.transport.usb.link import UsbLink
+from ushield.transport.usb.notices import NoticeWatch
 
 __all__ = ["ClaimedReader", "claim"]
 
@@ -47,11 +49,21 @@ class ClaimedReader:
         self._link = link
         self._place = place
         self._slots: set[int] = set()
+        self._watch = _watch(link)
 
     @property
     def shared(self) -> bool:
         """Whether several slots are in use."""
         return len(self._slots) > 1
+
+    def was_pulled(self, slot: int) -> bool:
+        """Whether the card in ``slot`` was out since `take` or `forget_pulled`, as far as told."""
+        return self._watch is not None and slot in self._watch.pulled
+
+    def forget_pulled(self, slot: int) -> None:
+        """The card that is in ``slot`` now is the one that is meant."""
+        if self._watch is not None:
+            self._watch.pulled.discard(slot)
 
     def has(self, slot: int) -> bool:
         """Whether a connection has this slot."""
@@ -69,7 +81,19 @@ class ClaimedReader:
             if not self._slots:
                 if self._place.claimed is self:
                     self._place.claimed = None
+                if self._watch is not None:
+                    self._watch.stop()
                 self._link.close()
+
+
+def _watch(link: UsbLink) -> NoticeWatch | None:
+    """Only where cards can change unseen; the one behind a panel is soldered in."""
+    reader = link.reader
+    if reader.interrupt is None or link.panel or not reader.descriptor.has(Feature.AUTO_ACTIVATION):
+        return None
+    watch = NoticeWatch(link.sibling())
+    watch.start()
+    return watch
 
 
 def claim(

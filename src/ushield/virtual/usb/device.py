@@ -14,6 +14,7 @@ from ushield.ccid.descriptor import ClassDescriptor, Feature, VoltageClass
 from ushield.ccid.messages import HEADER_LENGTH, MAX_EXTENDED_COMMAND
 from ushield.virtual.usb.faults import Direction, Fault, FaultKind, UsbFaults
 from ushield.virtual.usb.interfaces import PACKET_SIZE, CcidInterface, PanelInterface
+from ushield.virtual.usb.pin_pad import VirtualPinPad
 from ushield.virtual.usb.pipes import CcidPipes
 from ushield.virtual.usb.slot import Card, CcidSlot
 
@@ -55,6 +56,7 @@ class CcidUsbDevice(USBDevice):  # type: ignore[misc]
         product: str,
         serial: str,
         interrupt: bool = True,
+        pad: VirtualPinPad | None = None,
         extension_interval: float = 0.5,
         faults: UsbFaults | None = None,
     ) -> None:
@@ -73,6 +75,7 @@ class CcidUsbDevice(USBDevice):  # type: ignore[misc]
                 descriptor=descriptor,
                 number=number,
                 extension_interval=extension_interval,
+                pad=pad,
             )
             for number, card in enumerate(cards)
         )

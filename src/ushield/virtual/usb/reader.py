@@ -6,16 +6,25 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self
 
-from ushield.ccid.descriptor import ClassDescriptor, ExchangeLevel, Feature, VoltageClass
+from ushield.ccid.descriptor import (
+    ClassDescriptor,
+    ExchangeLevel,
+    Feature,
+    PinSupport,
+    VoltageClass,
+)
 from ushield.ccid.messages import HEADER_LENGTH, MAX_EXTENDED_COMMAND
 from ushield.virtual.usb.device import CcidUsbDevice
 from ushield.virtual.usb.faults import UsbFaults
+from ushield.virtual.usb.pin_pad import VirtualPinPad
 from ushield.virtual.usb.slot import Card
 
 __all__ = ["ReaderModel", "VirtualReader"]
 
 _T0, _T1 = 0x01, 0x02
 _USUAL_MESSAGE: Final = 271
+_ONE_LINE: Final = 0x0110
+_NO_PAD: Final = PinSupport(0)
 
 _FEATURES: Final = {
     ExchangeLevel.EXTENDED_APDU: Feature.EXTENDED_APDU | Feature.AUTO_NEGOTIATION,
@@ -40,7 +49,13 @@ class ReaderModel:
 
     @classmethod
     def of(
-        cls, level: ExchangeLevel, *, slots: int = 1, interrupt: bool = True, extra: int = 0
+        cls,
+        level: ExchangeLevel,
+        *,
+        slots: int = 1,
+        interrupt: bool = True,
+        pad: PinSupport = _NO_PAD,
+        extra: int = 0,
     ) -> ReaderModel:
         """A usual reader of this level of exchange; ``extra`` features may be added to it.
 
@@ -55,12 +70,17 @@ class ReaderModel:
             max_message_length=(
                 MAX_EXTENDED_COMMAND + HEADER_LENGTH if extended else _USUAL_MESSAGE
             ),
+            lcd_layout=_ONE_LINE if pad else 0,
+            pin_support=pad,
         )
         return cls(descriptor, interrupt)
 
 
 class VirtualReader(CcidUsbDevice):
-    """A reader of this ``model``, plugged in and empty; a context manager that unplugs it."""
+    """A reader of this ``model``, plugged in and empty; a context manager that unplugs it.
+
+    ``pad`` is where its keys are pressed, if it has any.
+    """
 
     def __init__(
         self,
@@ -69,6 +89,7 @@ class VirtualReader(CcidUsbDevice):
         extension_interval: float = 0.5,
         faults: UsbFaults | None = None,
     ) -> None:
+        self.pad = VirtualPinPad()
         super().__init__(
             model.descriptor,
             [None] * model.descriptor.slot_count,
@@ -78,14 +99,17 @@ class VirtualReader(CcidUsbDevice):
             product=model.product,
             serial=model.serial,
             interrupt=model.interrupt,
+            pad=self.pad if model.descriptor.pin_support else None,
             extension_interval=extension_interval,
             faults=faults,
         )
         self.model = model
 
     def insert(self, card: Card, slot: int = 0) -> None:
-        """Put a card in; one that is there already is pulled out before."""
-        self._slots[slot].insert(card)
+        """Put a card in; one that is there already is pulled out before, and the host told so."""
+        if self._slots[slot].occupied:
+            self.remove(slot)
+        self._slots[slot].insert(card, power=self.model.descriptor.has(Feature.AUTO_ACTIVATION))
         self._ccid.tell(slot)
 
     def remove(self, slot: int = 0) -> None:

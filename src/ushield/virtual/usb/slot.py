@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol
 
+from ushield.ccid.block import Edc
 from ushield.ccid.descriptor import ClassDescriptor, ExchangeLevel
 from ushield.ccid.errors import FrameInvalid, SlotErrorCode
 from ushield.ccid.messages import (
@@ -27,9 +28,11 @@ from ushield.ccid.messages import (
     slot_status,
     time_extension,
 )
+from ushield.ccid.pin_entry import decode_pin_entry
 from ushield.ccid.t0 import check_short_command
 from ushield.errors import ApduInvalid
 from ushield.virtual.usb.chains import ApduChains, Part
+from ushield.virtual.usb.pin_pad import PadEnded, VirtualPinPad, check_format
 
 __all__ = ["Card", "CcidSlot"]
 
@@ -124,8 +127,10 @@ class CcidSlot:
         descriptor: ClassDescriptor,
         number: int = 0,
         extension_interval: float = 0.5,
+        pad: VirtualPinPad | None = None,
     ) -> None:
         self._send = send
+        self._pad = pad
         self._number = number
         self._descriptor = descriptor
         self._level = descriptor.level
@@ -151,6 +156,8 @@ class CcidSlot:
             MessageType.SET_PARAMETERS: self._set_parameters,
             MessageType.ABORT: self._bulk_abort,
         }
+        if pad is not None:
+            self._handlers[MessageType.SECURE] = self._secure
         if card is not None:
             self.insert(card)
 
@@ -159,12 +166,18 @@ class CcidSlot:
         """Whether a card is in it."""
         return self._contact is not None
 
-    def insert(self, card: Card) -> None:
-        """Put a card in, without power. One that is there already is taken out before."""
+    def insert(self, card: Card, *, power: bool = False) -> None:
+        """Put a card in, with ``power`` at once or without.
+
+        One that is there already is taken out before.
+        """
         with self._lock:
             self.remove()
             self._contact = _Contact(card)
             self._icc = IccStatus.INACTIVE
+            if power:
+                card.power_on()
+                self._icc = IccStatus.ACTIVE
 
     def remove(self) -> None:
         """Pull the card out, whatever it is doing; harmless with none there."""
@@ -217,6 +230,8 @@ class CcidSlot:
     def _end_job(self) -> None:
         if self._job is not None:
             self._job.over.set()
+            if self._pad is not None and self._job.kind == MessageType.SECURE:
+                self._pad.fail(SlotErrorCode.CMD_ABORTED)
             self._job = None
 
     def _fail(self, kind: int, seq: int, error: int) -> None:
@@ -333,6 +348,31 @@ class CcidSlot:
                 raise FrameInvalid(str(error), offset=_BAD_LENGTH) from error
         return data
 
+    def _secure(self, seq: int, _wait: int, low: int, high: int, data: bytes) -> None:
+        contact, pad, kind = self._contact, self._pad, int(MessageType.SECURE)
+        if self._icc or contact is None or pad is None:
+            self._fail(kind, seq, SlotErrorCode.ICC_MUTE)
+            return
+        if low or high:
+            self._fail(kind, seq, _BAD_LEVEL_PARAMETER)
+            return
+        try:
+            entry = decode_pin_entry(data)
+            check_format(entry)
+        except FrameInvalid as error:
+            self._fail(kind, seq, error.offset)
+            return
+        card, in_blocks = contact.card, self._level is ExchangeLevel.TPDU and self._protocol == 1
+
+        def send(apdu: bytes) -> bytes:
+            if not in_blocks:
+                return card.transmit(apdu)
+            edc = Edc.CRC if self._parameters[1] & 1 else Edc.LRC
+            body = entry.prologue[:2] + bytes([len(apdu)]) + apdu
+            return card.transmit(body + edc.compute(body))
+
+        self._start(contact, kind, seq, lambda: pad.enter(entry, send), self._respond)
+
     def _execute(self, contact: _Contact, seq: int, command: bytes) -> None:
         # A command that was aborted may still be in the card: the next one waits for it behind time
         # extensions, as a slow one does.
@@ -371,17 +411,22 @@ class CcidSlot:
         with self._lock:
             contact.worker_waits = False
             job = self._job if self._contact is contact else None
-        answer = b""
+        answer, error = b"", None
         try:
             if job is not None:
                 answer = job.operation()
+        except PadEnded as ended:
+            error = ended.error
         finally:
             with self._lock:
                 contact.leave()
         with self._lock:
             if job is not None and self._job is job:
                 self._end_job()
-                job.finish(job.seq, answer)
+                if error is None:
+                    job.finish(job.seq, answer)
+                else:
+                    self._fail(job.kind, job.seq, error)
 
     def _extend(self, job: _Job) -> None:
         while not job.over.wait(self._extension_interval):
