@@ -16,18 +16,22 @@ from typing import Any
 import pytest
 
 from tests.iso7816.connections import scripted
+from tests.virtual.piv_host import PIN, PUK, PivHost
 from ushield.drivers.registry import driver_for, drivers
 from ushield.errors import NoDriver
 from ushield.shield.events import PanelKey
 from ushield.testing.token import VirtualTokenUnderTest
 from ushield.transaction import Transaction, from_json, to_json
 from ushield.transport.connection import DeviceInfo
+from ushield.virtual.create import create_token
+from ushield.virtual.token import VirtualToken
 
 REPOSITORY = Path(__file__).parent.parent.parent
 README = REPOSITORY / "README.md"
 TUTORIAL = REPOSITORY / "docs" / "tutorial.md"
 TESTING = REPOSITORY / "docs" / "testing.md"
 DRIVER = REPOSITORY / "docs" / "write-a-driver.md"
+YUBIKEY = REPOSITORY / "docs" / "how-to-yubikey.md"
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -55,6 +59,58 @@ def test_the_tutorial_leads_from_an_empty_token_to_a_verified_payment(tmp_path: 
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert "张三" in (tmp_path / "message.xml").read_text()
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl: apt-get install openssl")
+def test_the_how_to_leads_from_a_new_piv_card_to_a_blind_signature(tmp_path: Path) -> None:
+    card = tmp_path / "card"
+    create_token(card, pin=PIN, puk=PUK)
+    with PivHost(VirtualToken.open(card)) as new:
+        # So that it has PIN and PUK as a new card has.
+        new.block()
+        assert new.send(0xFB).ok
+    (tmp_path / "payment.json").write_text(blocks(YUBIKEY, "json")[0], encoding="utf-8")
+    commands = "".join(blocks(YUBIKEY, "sh"))
+    # Someone touches the card.
+    touching = re.sub(
+        r"^(ushield (?:sign|cert request) .*)$", r"\1 --virtual-press ok", commands, flags=re.M
+    )
+    (program,) = blocks(YUBIKEY, "python")
+    finger = (
+        "import threading, time\nfrom ushield.shield.events import PanelKey\n"
+        "from ushield.virtual.token import VirtualToken\n"
+        f"virtual = VirtualToken.open({str(card)!r})\n"
+        "def press():\n"
+        "    while not virtual.panel.pages:\n        time.sleep(0.01)\n"
+        "    virtual.panel.press(PanelKey.OK)\n"
+        "threading.Thread(target=press, daemon=True).start()\n"
+    )
+    program = program.replace("open_token()", f'open_token("virtual:{card}", driver="piv")')
+    environment = os.environ | {
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
+        "PYTHONUTF8": "1",
+        "USHIELD_TOKEN": f"virtual:{card}",
+        "USHIELD_DRIVER": "piv",
+    }
+    outputs = []
+    for command in (
+        ["bash", "-euo", "pipefail", "-c", touching],
+        [sys.executable, "-c", finger + program],
+    ):
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        outputs.append(done.stdout)
+    assert "EVERYBODY KNOWS" in outputs[0]
+    assert "NO SCREEN SHOWED IT" in outputs[0]
+    assert "Touch the token." in outputs[1]
 
 
 def test_the_fixtures_do_what_the_testing_page_shows(pytester: pytest.Pytester) -> None:

@@ -42,7 +42,10 @@ def open_token(invocation: Invocation) -> Iterator[SigningToken]:
     """The token of ``--token``, for as long as the block lasts."""
     from ushield.signing.opening import token_behind
 
-    with open_connection(invocation) as connection, token_behind(connection) as token:
+    with (
+        open_connection(invocation) as connection,
+        token_behind(connection, invocation.driver) as token,
+    ):
         yield token
 
 

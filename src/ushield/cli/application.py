@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from ushield.cli.exit_codes import ExitCode, exit_code
-from ushield.cli.invocation import Invocation, json_option, token_option
+from ushield.cli.invocation import Invocation, driver_option, json_option, token_option
 from ushield.cli.output import survive_any_terminal
 from ushield.errors import UShieldError
 
@@ -127,6 +127,7 @@ application = Application(
     """,
     params=[
         token_option(envvar="USHIELD_TOKEN", show_envvar=True),
+        driver_option(envvar="USHIELD_DRIVER", show_envvar=True),
         json_option(),
         click.Option(
             ["--version"],

@@ -16,6 +16,7 @@ __all__ = [
     "Command",
     "Invocation",
     "TokenCommand",
+    "driver_option",
     "json_option",
     "pass_invocation",
     "token_option",
@@ -24,12 +25,13 @@ __all__ = [
 
 @dataclass(slots=True)
 class Invocation:
-    """One run: which token, how to answer, where its APDUs are recorded (if at all), and whether
-    the last try of a PIN may be spent.
+    """One run: which token, by which driver (if one is named), how to answer, where its APDUs are
+    recorded (if at all), and whether the last try of a PIN may be spent.
     """
 
     output: Output = field(default_factory=Output)
     spec: str | None = None
+    driver: str | None = None
     trace: TraceWriter | None = None
     allow_last_try: bool = False
 
@@ -45,6 +47,11 @@ def _set_json(context: click.Context, parameter: click.Parameter, value: bool) -
 def _set_spec(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
     if value is not None:
         context.ensure_object(Invocation).spec = value
+
+
+def _set_driver(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Invocation).driver = value
 
 
 def json_option() -> click.Option:
@@ -71,6 +78,18 @@ def token_option(**settings: Any) -> click.Option:
     )
 
 
+def driver_option(**settings: Any) -> click.Option:
+    """``--driver NAME``; ``settings`` go to `click.Option`."""
+    return click.Option(
+        ["--driver"],
+        metavar="NAME",
+        expose_value=False,
+        callback=_set_driver,
+        help="Which driver, for a card with several applications: shield or piv.",
+        **settings,
+    )
+
+
 class Command(click.Command):
     """A command that takes ``--json`` after its name as well as before."""
 
@@ -80,8 +99,8 @@ class Command(click.Command):
 
 
 class TokenCommand(Command):
-    """A command on a token: takes ``--token`` after its name as well as before."""
+    """A command on a token: takes ``--token`` and ``--driver`` after its name as well as before."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.params.append(token_option())
+        self.params += [token_option(), driver_option()]

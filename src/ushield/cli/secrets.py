@@ -20,8 +20,10 @@ __all__ = [
     "SecretSource",
     "last_try_option",
     "new_pin_option",
+    "new_puk_option",
     "pin_options",
     "puk_option",
+    "secret_options",
 ]
 
 _MAX_SECRET = 256
@@ -126,9 +128,11 @@ def _wrap(secret: bytearray) -> Pin:
         secret[:] = bytes(len(secret))
 
 
-def _secret_options(
+def secret_options(
     name: str, parameter: str, option: str, *, descriptor: bool = False
 ) -> Callable[[F], F]:
+    """``OPTION-file``, and ``OPTION-fd`` if ``descriptor``, as the `SecretSource` ``parameter``."""
+
     def decorate(function: F) -> F:
         @functools.wraps(function)
         def with_source(*args: Any, **values: Any) -> Any:
@@ -183,6 +187,7 @@ def _take_stdin(parameter: str) -> None:
         raise click.UsageError("only one secret can come from the standard input")
 
 
-pin_options = _secret_options("PIN", "pin", "--pin", descriptor=True)
-puk_option = _secret_options("PUK", "puk", "--puk")
-new_pin_option = _secret_options("new PIN", "new_pin", "--new-pin")
+pin_options = secret_options("PIN", "pin", "--pin", descriptor=True)
+puk_option = secret_options("PUK", "puk", "--puk")
+new_pin_option = secret_options("new PIN", "new_pin", "--new-pin")
+new_puk_option = secret_options("new PUK", "new_puk", "--new-puk")

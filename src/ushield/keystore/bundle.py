@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ushield.errors import CertificateInvalid
+from ushield.errors import CertificateInvalid, InputInvalid
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -13,7 +13,9 @@ __all__ = [
     "MAX_BUNDLE",
     "authority_problem",
     "is_issued_by",
+    "leaf_public_key",
     "public_key_der",
+    "public_key_der_of",
     "read_bundle",
     "read_certificate",
     "read_extensions",
@@ -90,6 +92,33 @@ def public_key_der(certificate: x509.Certificate) -> bytes:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm) as error:
         raise CertificateInvalid(f"public key of {_name(certificate)}: {error}") from error
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def leaf_public_key(data: bytes) -> bytes:
+    """SubjectPublicKeyInfo (DER) of the one certificate in a bundle that is no authority's.
+
+    `CertificateInvalid` as `read_bundle`, and if there is not just one.
+    """
+    leaves = [one for one in read_bundle(data) if authority_problem(one) is not None]
+    if len(leaves) != 1:
+        raise CertificateInvalid(f"{len(leaves)} certificates that are no authority's, not one")
+    return public_key_der(leaves[0])
+
+
+def public_key_der_of(pem: bytes) -> bytes:
+    """SubjectPublicKeyInfo in DER, from PEM (RFC 7468, 13); `InputInvalid` for anything else."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        PublicFormat,
+        load_pem_public_key,
+    )
+
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InputInvalid(f"not a public key in PEM: {error}") from error
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

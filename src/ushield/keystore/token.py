@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ushield.drivers.base import TokenDriver, TokenInfo
+from ushield.drivers.base import Demand, TokenDriver, TokenInfo
 from ushield.errors import PinIncorrect, PinLocked, TokenRemoved, TransportError
 from ushield.keystore.catalogue import Catalogue
 from ushield.keystore.flags import SlotFlag, TokenFlag, token_flags
@@ -72,6 +72,12 @@ class Token:
     def pin(self) -> TokenPin:
         """The user's PIN and the PUK: counters, change, unblock."""
         return self._pin
+
+    @property
+    def management_touch(self) -> Demand:
+        """Whether proving the management key wants a touch."""
+        with self.reach() as driver:
+            return driver.management_touch
 
     @property
     def catalogue(self) -> Catalogue:

@@ -68,7 +68,7 @@ class SigningSession(Session):
         """
         message = compose_message(transaction)
         data = message.encode()
-        self._want_screen()
+        self.want_screen()
         key, certificates = self.signing_key(key)
         request = SigningRequest(message, data, key, certificates, self.token.info)
         reference = key.info.reference
@@ -152,7 +152,8 @@ class SigningSession(Session):
             self._pending = None
         super().close()
 
-    def _want_screen(self) -> None:
+    def want_screen(self) -> None:
+        """`BlindSigningRefused` unless the token can show what it signs."""
         if Capability.DISPLAY_SIGNING not in self.token.info.capabilities:
             raise BlindSigningRefused(
                 "this token has no screen to show the transaction on",

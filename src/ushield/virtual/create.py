@@ -15,6 +15,7 @@ from ushield.virtual.nvram import (
     Identity,
     Nvram,
     Personalisation,
+    PivKey,
     SecretHash,
     StoredReference,
     snapshot,
@@ -56,6 +57,7 @@ class TokenSummary:
     certificates: tuple[CertificateEntry, ...]
     counters: Counters
     vouchers: int
+    piv_keys: tuple[PivKey, ...]
     bank_can_unblock: bool
 
 
@@ -170,5 +172,6 @@ def describe_token(path: str | os.PathLike[str]) -> TokenSummary:
             certificates=tuple(certificate.entry() for certificate in memory.certificates()),
             counters=memory.counters(),
             vouchers=len(memory.vouchers()),
+            piv_keys=memory.piv_keys() if memory.has_piv else (),
             bank_can_unblock=memory.identity.unblock_key is not None,
         )

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import click
 
-from ushield.cli.access import open_session, open_token, open_virtual
+from ushield.cli.access import open_token, open_virtual
 from ushield.cli.choosing import CertificateChoice, certificate_options, choose_key
 from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
 from ushield.cli.files import NewFile, read_file, write_file
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
+from ushield.cli.management import (
+    Management,
+    authorise,
+    management_options,
+    open_administered,
+)
 from ushield.cli.presentation import certificate_facts, finding_facts
 from ushield.cli.secrets import SecretSource, last_try_option, pin_options
+from ushield.cli.touching import Toucher
 
 __all__ = ["command"]
 
@@ -51,18 +58,37 @@ def list_certificates(invocation: Invocation) -> None:
 @command.command("import", cls=TokenCommand)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--label", metavar="LABEL", default="", help="What to call it; its key's label.")
+@click.option(
+    "--slot",
+    "place",
+    metavar="SLOT",
+    help="Where its key is, on a card that does not tell its keys (9a, 9c, ..).",
+)
+@management_options
 @pin_options
 @last_try_option
 @pass_invocation
-def import_certificate(invocation: Invocation, *, file: str, label: str, pin: SecretSource) -> None:
+def import_certificate(
+    invocation: Invocation,
+    *,
+    file: str,
+    label: str,
+    place: str | None,
+    management: Management,
+    pin: SecretSource,
+) -> None:
     """Store a certificate, with its chain if FILE has that too.
 
-    FILE is PEM or DER. All of it is stored, or nothing.
+    FILE is PEM or DER. All of it is stored, or nothing. A PIV card has no room for a chain.
 
     Example: ushield cert import alice.pem --pin-file pin.txt
     """
+    from ushield.keystore.bundle import leaf_public_key
+
     data = read_file(file, at_most=_MAX_FILE)
-    with open_session(invocation, pin) as session:
+    with open_administered(invocation, pin, management) as session:
+        if place is not None:
+            session.introduce_key(place, leaf_public_key(data))
         stored = [
             certificate_facts(certificate)
             for certificate in session.import_certificates(data, label=label)
@@ -106,6 +132,12 @@ def export(
     "--subject", metavar="NAME", required=True, help='Whose it is, as in RFC 4514: "CN=..,C=CN".'
 )
 @click.option("-o", "--output", "path", metavar="FILE", required=True, help="Where to (PEM).")
+@click.option(
+    "--public-key",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The public key (PEM), as `key generate` wrote it, on a card that does not tell its keys.",
+)
 @_force_option
 @timeout_option
 @press_option
@@ -118,6 +150,7 @@ def request(
     name: str,
     subject: str,
     path: str,
+    public_key: str | None,
     force: bool,
     timeout: float | None,
     press: Press | None,
@@ -125,13 +158,35 @@ def request(
 ) -> None:
     """Write a PKCS #10 request for a key, after OK on the token.
 
+    A token without a screen signs it unseen, after a touch if the key wants one.
+
     Example: ushield cert request --key signing --subject CN=张三,C=CN -o a.csr
     """
+    from ushield.drivers.base import Capability
+    from ushield.keystore.bundle import public_key_der_of
+
     with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
-        confirmer = Confirmer(invocation.output, virtual, press, timeout)
-        with open_session(invocation, pin) as session:
-            key = choose_key(session, name)
-            made = confirmer.wait(session.request_certificate(key, subject))
+        with open_token(invocation) as token, token.session() as session:
+            if public_key is None:
+                key = choose_key(session, name)
+            else:
+                told = public_key_der_of(read_file(public_key, at_most=_MAX_FILE))
+                key = session.introduce_key(name, told)
+            if Capability.DISPLAY_SIGNING in token.info.capabilities:
+                confirmer = Confirmer(invocation.output, virtual, press, timeout)
+                with pin.read() as secret:
+                    session.login(secret, allow_last_try=invocation.allow_last_try)
+                made = confirmer.wait(session.request_certificate(key, subject))
+            else:
+                toucher = Toucher(invocation.output, virtual, press)
+                with pin.read() as secret, toucher.attending():
+                    made = session.request_certificate_without_display(
+                        key,
+                        subject,
+                        pin=secret,
+                        allow_last_try=invocation.allow_last_try,
+                        progress=toucher.told,
+                    )
         out.commit(made.pem.encode("ascii"))
     invocation.output.result(
         {"file": path, "subject": made.subject, "id": made.key_id.hex()},
@@ -196,10 +251,17 @@ def health(invocation: Invocation, *, choice: CertificateChoice, ca: str | None)
 
 @command.command(cls=TokenCommand)
 @certificate_options
+@management_options
 @pin_options
 @last_try_option
 @pass_invocation
-def delete(invocation: Invocation, *, choice: CertificateChoice, pin: SecretSource) -> None:
+def delete(
+    invocation: Invocation,
+    *,
+    choice: CertificateChoice,
+    management: Management,
+    pin: SecretSource,
+) -> None:
     """Delete a certificate from the token; its key stays.
 
     Example: ushield cert delete --label old
@@ -207,7 +269,6 @@ def delete(invocation: Invocation, *, choice: CertificateChoice, pin: SecretSour
     with open_token(invocation) as token, token.session() as session:
         certificate = choice.one(session)
         facts = certificate_facts(certificate)
-        with pin.read() as secret:
-            session.login(secret, allow_last_try=invocation.allow_last_try)
+        authorise(invocation, session, pin, management)
         session.delete_certificate(certificate)
     invocation.output.result(facts, f"Deleted {facts['label']!r}: {facts.get('subject', '?')}")

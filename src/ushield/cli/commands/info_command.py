@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,10 @@ from ushield.cli.presentation import (
     token_facts,
 )
 
+if TYPE_CHECKING:
+    from ushield.shield.application import Counters
+    from ushield.signing import SigningToken
+
 __all__ = ["command"]
 
 
@@ -28,7 +33,8 @@ def command(invocation: Invocation) -> None:
     Example: ushield --token usb:1-4 info
     """
     with open_token(invocation) as token, token.session() as session:
-        info, user, puk, counters = token.info, token.pin.state, token.pin.puk, token.counters
+        info, user, puk = token.info, token.pin.state, token.pin.puk
+        counters = _counters(token)
         certificates = [
             (certificate_facts(certificate), session.health(certificate))
             for certificate in session.certificates()
@@ -54,13 +60,16 @@ def command(invocation: Invocation) -> None:
                 ("PUK", describe_pin(puk)),
                 (
                     "PIN rules",
-                    f"{rules.min_length} to {rules.max_length} digits,"
+                    f"{rules.min_length} to {rules.max_length}"
+                    f" {'digits' if rules.digits_only else 'characters'},"
                     " not all the same, not in a row",
                 ),
                 (
                     "counted",
                     f"signatures {counters.signatures}, unblocks by the bank {counters.unblocks},"
-                    f" power-ups {counters.power_ups}",
+                    f" power-ups {counters.power_ups}"
+                    if counters
+                    else "",
                 ),
             ]
         )
@@ -72,7 +81,7 @@ def command(invocation: Invocation) -> None:
         token_facts(info)
         | {
             "pin": {"user": pin_facts(user), "puk": pin_facts(puk)},
-            "counters": asdict(counters),
+            "counters": counters and asdict(counters),
             "certificates": [
                 facts | {"findings": [finding_facts(finding) for finding in findings]}
                 for facts, findings in certificates
@@ -80,3 +89,12 @@ def command(invocation: Invocation) -> None:
         },
         "\n".join(lines),
     )
+
+
+def _counters(token: SigningToken) -> Counters | None:
+    from ushield.errors import CapabilityMissing
+
+    try:
+        return token.counters
+    except CapabilityMissing:
+        return None

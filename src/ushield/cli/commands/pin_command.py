@@ -11,6 +11,7 @@ from ushield.cli.secrets import (
     SecretSource,
     last_try_option,
     new_pin_option,
+    new_puk_option,
     pin_options,
     puk_option,
 )
@@ -58,6 +59,25 @@ def change(invocation: Invocation, *, pin: SecretSource, new_pin: SecretSource) 
     ):
         token.pin.change(old, new, allow_last_try=invocation.allow_last_try)
     invocation.output.result({"changed": True}, "The PIN is changed.")
+
+
+@command.command("change-puk", cls=TokenCommand)
+@puk_option
+@new_puk_option
+@last_try_option
+@pass_invocation
+def change_puk(invocation: Invocation, *, puk: SecretSource, new_puk: SecretSource) -> None:
+    """Replace the PUK by a new one.
+
+    Example: ushield pin change-puk --puk-file old.txt --new-puk-file new.txt
+    """
+    with (
+        open_token(invocation) as token,
+        puk.read() as old,
+        new_puk.read(twice=True) as new,
+    ):
+        token.pin.change_puk(old, new, allow_last_try=invocation.allow_last_try)
+    invocation.output.result({"changed": True}, "The PUK is changed.")
 
 
 @command.command(cls=TokenCommand)

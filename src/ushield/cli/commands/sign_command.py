@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from ushield.cli.access import open_session, open_virtual
+from ushield.cli.access import open_token, open_virtual
 from ushield.cli.choosing import choose_key
 from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
 from ushield.cli.files import NewFile, read_file
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
 from ushield.cli.presentation import describe_fields, message_facts
 from ushield.cli.secrets import SecretSource, last_try_option, pin_options
+from ushield.cli.touching import Toucher
+
+if TYPE_CHECKING:
+    from ushield.keystore import PrivateKey
+    from ushield.signing import BlindSignature, SigningSession, TransactionSignature
+    from ushield.transaction import Transaction
 
 __all__ = ["command"]
 
@@ -30,6 +38,12 @@ __all__ = ["command"]
 @click.option(
     "--key", "name", metavar="KEY", help="Which key, by its label or id, where there are several."
 )
+@click.option(
+    "--accept-blind",
+    is_flag=True,
+    help="Sign what no screen shows, if the token has none. The signature says so; the bank may"
+    " refuse it.",
+)
 @timeout_option
 @press_option
 @pin_options
@@ -42,6 +56,7 @@ def command(
     path: str,
     force: bool,
     name: str | None,
+    accept_blind: bool,
     timeout: float | None,
     press: Press | None,
     pin: SecretSource,
@@ -51,20 +66,67 @@ def command(
     FILE holds the transaction as JSON. A virtual token's screen is shown in the terminal. OUT
     appears only when all went well.
 
+    A token without a screen signs nothing, unless --accept-blind says that it may: then nobody
+    sees what is signed but this program.
+
     Example: ushield sign payment.json -o payment.p7s
     """
+    from ushield.drivers.base import Capability
+    from ushield.signing import BlindSignature
     from ushield.transaction import from_json, parse_message
     from ushield.transaction.json_form import MAX_JSON
 
     transaction = from_json(read_file(file, at_most=4 * MAX_JSON))
     with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
-        confirmer = Confirmer(invocation.output, virtual, press, timeout)
-        with open_session(invocation, pin) as session:
+        with open_token(invocation) as token, token.session() as session:
             key = None if name is None else choose_key(session, name)
-            signature = confirmer.wait(session.sign(transaction, key=key))
+            signature: TransactionSignature | BlindSignature
+            if accept_blind and Capability.DISPLAY_SIGNING not in token.info.capabilities:
+                toucher = Toucher(invocation.output, virtual, press)
+                signature = _sign_blindly(
+                    invocation, session, transaction, key, pin=pin, toucher=toucher
+                )
+            else:
+                session.want_screen()
+                confirmer = Confirmer(invocation.output, virtual, press, timeout)
+                with pin.read() as secret:
+                    session.login(secret, allow_last_try=invocation.allow_last_try)
+                signature = confirmer.wait(session.sign(transaction, key=key))
         out.commit(signature.der)
     message = parse_message(signature.message)
+    if isinstance(signature, BlindSignature):
+        facts = message_facts(message)
+        signed = {**facts.pop("shown"), **facts.pop("hidden")}
+        invocation.output.result(
+            {"file": path, "display": False, "signed": signed} | facts,
+            f"Signed WITHOUT BEING SHOWN, and written to {path}:\n"
+            + describe_fields((*message.shown, *message.hidden)),
+        )
+        return
     invocation.output.result(
-        {"file": path} | message_facts(message),
+        {"file": path, "display": True} | message_facts(message),
         f"Signed, and written to {path}:\n{describe_fields(message.shown)}",
     )
+
+
+def _sign_blindly(
+    invocation: Invocation,
+    session: SigningSession,
+    transaction: Transaction,
+    key: PrivateKey | None,
+    *,
+    pin: SecretSource,
+    toucher: Toucher,
+) -> BlindSignature:
+    invocation.output.say(
+        "WARNING: this token has no screen. What it signs is what this computer says; nobody else"
+        " sees it."
+    )
+    with pin.read() as secret, toucher.attending():
+        return session.sign_without_display(
+            transaction,
+            key=key,
+            pin=secret,
+            allow_last_try=invocation.allow_last_try,
+            progress=toucher.told,
+        )

@@ -93,6 +93,15 @@ def show(invocation: Invocation, *, path: str) -> None:
         }
         for key in summary.keys
     ]
+    piv_keys = [
+        {
+            "slot": f"{key.slot:02x}",
+            "algorithm": key.algorithm.value,
+            "touch": key.touch_policy.name.lower(),
+            "generated": key.generated,
+        }
+        for key in summary.piv_keys
+    ]
     certificates = [
         {"slot": entry.slot, "id": entry.key_id.hex(), "label": entry.label}
         for entry in summary.certificates
@@ -106,6 +115,7 @@ def show(invocation: Invocation, *, path: str) -> None:
         ("PIN", describe_pin(summary.pin)),
         ("PUK", describe_pin(summary.puk)),
         ("keys", ", ".join(f"{key['label']} ({key['algorithm']}, {key['usage']})" for key in keys)),
+        ("PIV keys", ", ".join(f"{key['slot']} ({key['algorithm']})" for key in piv_keys)),
         ("certificates", ", ".join(str(entry["label"]) for entry in certificates)),
         ("signatures", str(counters.signatures)),
         ("vouchers", str(summary.vouchers)),
@@ -119,6 +129,7 @@ def show(invocation: Invocation, *, path: str) -> None:
             "profile": summary.profile.name,
             "pin": {"user": pin_facts(summary.pin), "puk": pin_facts(summary.puk)},
             "keys": keys,
+            "piv_keys": piv_keys,
             "certificates": certificates,
             "signatures": counters.signatures,
             "vouchers": summary.vouchers,

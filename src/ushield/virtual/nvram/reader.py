@@ -137,11 +137,16 @@ class NvramReader:
             raise damaged(self.path, "unknown tables")
         with reported(self.path):
             _ = self.identity, self.keys(), self.counters(), *map(self.reference, PinReference)
-            if version >= _FIRST_WITH_PIV:
+            if self.has_piv:
                 _ = self.piv_keys(), self.management_key()
             if version >= _FIRST_WITH_CHANNEL:
                 _ = self.channel_key()
         _ = self.profile
+
+    @property
+    def has_piv(self) -> bool:
+        """Whether the file is of a format that has a PIV application."""
+        return bool(self._pragma("user_version") >= _FIRST_WITH_PIV)
 
     @cached_property
     def identity(self) -> Identity:
