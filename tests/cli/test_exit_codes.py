@@ -10,6 +10,10 @@ from ushield import errors
 from ushield.cli.exit_codes import ExitCode, exit_code
 
 DOCUMENTED = {
+    errors.BlindSigningRefused: 42,
+    errors.ManagementKeyIncorrect: 20,
+    errors.ManagementKeyRequired: 20,
+    errors.SlotOccupied: 42,
     errors.UShieldError: 3,
     errors.InputInvalid: 50,
     errors.SpecInvalid: 2,

@@ -26,8 +26,25 @@ def options(command: click.Command) -> set[str]:
 
 
 def test_no_option_takes_a_secret_itself() -> None:
-    secret = {option for option in options(application) if "pin" in option or "puk" in option}
-    assert secret == {"--pin-file", "--pin-fd", "--puk-file", "--new-pin-file"}
+    secret = {
+        option
+        for option in options(application)
+        if any(word in option for word in ("pin", "puk", "management"))
+    }
+    assert secret - {"--pin-policy", "--management-key"} == {
+        "--pin-file",
+        "--pin-fd",
+        "--puk-file",
+        "--new-pin-file",
+        "--new-puk-file",
+        "--management-key-file",
+    }
+
+
+def test_the_management_key_is_named_never_written_in_an_argument(enrolled: Enrolled) -> None:
+    result = enrolled.run("key", "generate", "--management-key", "00" * 24)
+    assert result.exit_code == 2
+    assert "default" in result.stderr
 
 
 @pytest.mark.parametrize("line", ["{pin}\n", "{pin}\r\n", "{pin}", "{pin}\nmore\n"])

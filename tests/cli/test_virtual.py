@@ -87,6 +87,7 @@ def test_showing_a_token_tells_its_state_and_touches_nothing(enrolled: Enrolled)
         "max_tries": 6,
         "locked": False,
         "must_change": False,
+        "is_default": False,
     }
     assert [(key["label"], key["usage"]) for key in facts["keys"]] == [("signing", "display")]
     assert facts["signatures"] == facts["vouchers"] == 1

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ushield.virtual.panel import Panel
     from ushield.virtual.token import VirtualToken
 
-__all__ = ["Confirmer", "Press", "press_keys", "press_option", "timeout_option"]
+__all__ = ["Confirmer", "Press", "check_press", "press_keys", "press_option", "timeout_option"]
 
 _KEYS = "Enter: OK   Esc: C   Up, Down: page"
 
@@ -73,8 +73,7 @@ class Confirmer:
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        if self.virtual is None and self.press is not None:
-            raise click.UsageError("--virtual-press is for a virtual token: --token virtual:PATH")
+        check_press(self.virtual, self.press)
         if self.virtual is not None and self.press is None and not has_terminal():
             raise click.UsageError(
                 "no terminal to show the virtual token's screen on: give --virtual-press"
@@ -113,6 +112,12 @@ class Confirmer:
                     note = f"{_KEYS}   {max(0, math.ceil(left))} s left"
                 drawing.show(panel.screen, note)
             drawing.show(panel.screen)
+
+
+def check_press(virtual: VirtualToken | None, press: Press | None) -> None:
+    """`click.UsageError` where a press was ordered on a token that no program can press."""
+    if virtual is None and press is not None:
+        raise click.UsageError("--virtual-press is for a virtual token: --token virtual:PATH")
 
 
 def press_keys(panel: Panel, press: Press) -> None:

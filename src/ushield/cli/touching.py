@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ushield.cli.confirming import Press, press_keys
+from ushield.cli.confirming import Press, check_press, press_keys
 from ushield.cli.live_panel import Drawing, keyboard
 from ushield.cli.output import Output
 from ushield.cli.terminal import has_terminal
@@ -32,6 +32,9 @@ class Toucher:
     output: Output
     virtual: VirtualToken | None
     press: Press | None = None
+
+    def __post_init__(self) -> None:
+        check_press(self.virtual, self.press)
 
     def told(self, progress: Progress) -> None:
         """Tell a person that the token is about to wait for them."""

@@ -166,6 +166,7 @@ def request(
     from ushield.keystore.bundle import public_key_der_of
 
     with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
+        toucher = Toucher(invocation.output, virtual, press)
         with open_token(invocation) as token, token.session() as session:
             if public_key is None:
                 key = choose_key(session, name)
@@ -178,7 +179,6 @@ def request(
                     session.login(secret, allow_last_try=invocation.allow_last_try)
                 made = confirmer.wait(session.request_certificate(key, subject))
             else:
-                toucher = Toucher(invocation.output, virtual, press)
                 with pin.read() as secret, toucher.attending():
                     made = session.request_certificate_without_display(
                         key,

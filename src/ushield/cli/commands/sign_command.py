@@ -78,11 +78,11 @@ def command(
 
     transaction = from_json(read_file(file, at_most=4 * MAX_JSON))
     with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
+        toucher = Toucher(invocation.output, virtual, press)
         with open_token(invocation) as token, token.session() as session:
             key = None if name is None else choose_key(session, name)
             signature: TransactionSignature | BlindSignature
             if accept_blind and Capability.DISPLAY_SIGNING not in token.info.capabilities:
-                toucher = Toucher(invocation.output, virtual, press)
                 signature = _sign_blindly(
                     invocation, session, transaction, key, pin=pin, toucher=toucher
                 )
