@@ -14,7 +14,7 @@ from ushield.cli.application import application
 
 HEAVY = ("cryptography", "asn1crypto", "usb", "usbip", "sqlite3")
 COMMANDS = ["list", "info", "pin", "key", "cert", "sign", "verify", "vouchers"]
-COMMANDS += ["apdu", "trace", "virtual", "demo"]
+COMMANDS += ["apdu", "trace", "virtual", "bank", "demo"]
 
 
 @pytest.mark.parametrize("argument", ["--version", "--help"])

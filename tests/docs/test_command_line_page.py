@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import click
+
 from ushield.cli.application import application
 from ushield.cli.exit_codes import ExitCode
 
@@ -17,13 +19,18 @@ def test_every_exit_code_is_there_and_no_other() -> None:
     assert told == [code.value for code in ExitCode]
 
 
+def leaves(command: click.Command | None, name: str) -> set[str]:
+    subcommands = getattr(command, "commands", None)
+    if not subcommands:
+        return {name}
+    return set().union(*(leaves(each, f"{name} {word}") for word, each in subcommands.items()))
+
+
 def test_every_command_with_its_subcommands_is_there_and_no_other() -> None:
-    commands = set()
+    commands: set[str] = set()
     with application.make_context("ushield", [], resilient_parsing=True) as context:
         for name in application.list_commands(context):
-            group = application.get_command(context, name)
-            subcommands = getattr(group, "commands", None)
-            commands |= {f"{name} {each}" for each in subcommands} if subcommands else {name}
+            commands |= leaves(application.get_command(context, name), name)
     told = set()
     for cell in re.findall(r"^\| (`[a-z].*?) \|", PAGE, re.MULTILINE):
         for code in re.findall("`(.+?)`", cell):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from ushield.errors import UShieldError
 
@@ -30,6 +31,7 @@ class RejectionReason(StrEnum):
     RECEIPT_INVALID = "receipt-invalid"
     BLIND_STATEMENT_INVALID = "blind-statement-invalid"
     BLIND_SIGNATURE = "blind-signature"
+    POLICY_REFUSED = "policy-refused"
     PAGES_MISMATCH = "pages-mismatch"
     CERTIFICATE_INVALID = "certificate-invalid"
     CERTIFICATE_EXPIRED = "certificate-expired"
@@ -112,6 +114,9 @@ _REMEDY = {
     RejectionReason.COUNTER_REPEATED: "Suspect a copy of the token; ask its holder.",
     RejectionReason.COUNTER_WENT_BACK: "Suspect a copy of the token; ask its holder.",
     RejectionReason.ATTESTATION_MISSING: "Enrol the token's attestation of the key.",
+    RejectionReason.POLICY_REFUSED: (
+        "Do not carry the transaction out; the rules named are the bank's own."
+    ),
     RejectionReason.BLIND_SIGNATURE: (
         "Have it signed by a token with a screen, or accept blind signatures by name:"
         " `verify_transaction(.., accept_blind=..)`, `ushield verify --accept-blind CA`."
@@ -124,7 +129,7 @@ class TransactionRejected(UShieldError):
     """The bank does not accept this signature, for ``reason``."""
 
     code = "transaction-rejected"
-    carries = ("reason",)
+    carries: ClassVar[tuple[str, ...]] = ("reason",)
 
     def __init__(self, message: str, *, reason: RejectionReason) -> None:
         default = _TRUST_DEFAULT if reason.is_trust else _SIGN_AGAIN

@@ -29,6 +29,7 @@ _COMMANDS = (
     "apdu",
     "trace",
     "virtual",
+    "bank",
     "demo",
 )
 

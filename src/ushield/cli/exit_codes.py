@@ -71,6 +71,8 @@ _BY_ERROR: dict[type[errors.UShieldError], ExitCode] = {
 
 def exit_code(error: errors.UShieldError) -> ExitCode:
     """The exit code of the error's own class, or of the nearest one above it that has one."""
+    if error.code == "policy-refused":
+        return ExitCode.POLICY_REFUSED
     if error.code == "transaction-rejected":
         # The bank's verdict knows whether it is about the signature or about trust in its signer.
         from ushield.bank import TransactionRejected
