@@ -38,7 +38,7 @@ def test_reasons_about_the_signer_are_about_trust_and_no_others() -> None:
 
 def test_reasons_about_the_kind_of_token_are_about_policy_and_no_others() -> None:
     policy = {reason.value for reason in RejectionReason if reason.is_policy}
-    assert policy == {"blind-signature", "virtual-token"}
+    assert policy == {"blind-signature", "policy-refused", "virtual-token"}
     assert not policy & TRUST
 
 

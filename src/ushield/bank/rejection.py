@@ -95,7 +95,13 @@ _TRUST = frozenset(
     )
 )
 
-_POLICY = frozenset((RejectionReason.BLIND_SIGNATURE, RejectionReason.VIRTUAL_TOKEN))
+_POLICY = frozenset(
+    (
+        RejectionReason.BLIND_SIGNATURE,
+        RejectionReason.VIRTUAL_TOKEN,
+        RejectionReason.POLICY_REFUSED,
+    )
+)
 
 _SIGN_AGAIN = "Do not carry the transaction out; have it signed again."
 _REMEDY = {

@@ -67,13 +67,13 @@ _BY_ERROR: dict[type[errors.UShieldError], ExitCode] = {
     errors.RequestUnknown: ExitCode.UNEXPECTED,
     errors.StoreError: ExitCode.STORE_FAILED,
 }
+# Their classes are in a package that is not loaded before it is used.
+_VERDICTS = frozenset(("transaction-rejected", "policy-refused"))
 
 
 def exit_code(error: errors.UShieldError) -> ExitCode:
     """The exit code of the error's own class, or of the nearest one above it that has one."""
-    if error.code == "policy-refused":
-        return ExitCode.POLICY_REFUSED
-    if error.code == "transaction-rejected":
+    if error.code in _VERDICTS:
         # The bank's verdict knows whether it is about the signature or about trust in its signer.
         from ushield.bank import TransactionRejected
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Context, Decimal, Inexact, localcontext
 from typing import TYPE_CHECKING
@@ -90,11 +90,14 @@ class SignatureFacts:
         attestation: Attestation | None = None,
         last_counter: int | None = None,
     ) -> SignatureFacts:
-        """The facts of what `verify_transaction` gave, and of the bank's register."""
+        """The facts of what a `Verifier` gave, and of the bank's register.
+
+        ``attestation`` is for a verifier that was not told of any.
+        """
         from ushield.bank.policy.keys import key_algorithm
         from ushield.bank.verification import BlindTransaction
 
-        return cls(
+        facts = cls(
             message=verified.message.encode(),
             person=person,
             token=token,
@@ -103,9 +106,15 @@ class SignatureFacts:
                 verified.statement if isinstance(verified, BlindTransaction) else verified.receipt
             ),
             algorithm=key_algorithm(verified.certificate),
-            pages=0 if isinstance(verified, BlindTransaction) else len(verified.pages),
             attestation=attestation,
             last_counter=last_counter,
+        )
+        if isinstance(verified, BlindTransaction):
+            return facts
+        return replace(
+            facts,
+            pages=len(verified.pages),
+            attestation=attestation if attestation is not None else verified.attestation,
         )
 
     @property
