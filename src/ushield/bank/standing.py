@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 
 from ushield.bank.attestation import AttestationPolicy
 from ushield.bank.rejection import RejectionReason, TransactionRejected
+from ushield.bank.revocation.index import Clearance, RevocationIndex
 from ushield.bank.trust import TrustStore
 from ushield.cms.attestation import Attestation
 from ushield.cms.recognition import SignerIdentity, read_certificate
@@ -17,10 +18,11 @@ from ushield.cms.recognition import SignerIdentity, read_certificate
 __all__ = ["Standing"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Standing:
     """A certificate that leads to a trusted CA by ``path``, all of which is valid between
     ``valid_from`` and ``valid_until``, both included. ``subjects`` are the path's (RFC 4514).
+    ``clearance`` is the last word on its revocation, replaced when that is out of date.
     """
 
     identity: SignerIdentity
@@ -31,6 +33,17 @@ class Standing:
     valid_from: datetime
     valid_until: datetime
     attestation: Attestation | None
+    clearance: Clearance | None = None
+
+    def check_revocation(self, index: RevocationIndex, at: datetime) -> None:
+        """`TransactionRejected` unless ``index`` tells that nothing on the path was revoked."""
+        view, clearance = index.view, self.clearance
+        if (
+            clearance is None
+            or clearance.view is not view
+            or not clearance.start <= at < clearance.end
+        ):
+            self.clearance = view.clear(self.path, at)
 
     @classmethod
     def find(

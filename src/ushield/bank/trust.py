@@ -2,7 +2,7 @@
 
 A path is checked by RFC 5280, 6.1, in its strict parts: names, signatures, validity, basic
 constraints, key usage, path length. Policies and name constraints are not processed; a
-certificate that needs them is refused. Revocation is not looked at here.
+certificate that needs them is refused. Revocation is `ushield.bank.revocation`'s part.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from ushield.algorithms import HashAlgorithm
 from ushield.bank.attestation import AttestationPolicy
 from ushield.bank.memory import Memory
 from ushield.bank.rejection import RejectionReason, TransactionRejected
+from ushield.bank.revocation.index import RevocationIndex
 from ushield.bank.standing import Standing
 from ushield.bank.trust import TrustStore
 from ushield.cms.attestation import Attestation
@@ -109,8 +110,10 @@ class Verifier:
 
     Signatures by virtual tokens are refused unless ``accept_virtual``: the bank names them, for
     development and tests. ``attestations`` requires of each key with a display that a token
-    attested it; without that, a token is virtual if it says so. ``losses`` is asked with each
-    signature. ``clock`` tells the time at which a signature must hold where none is given.
+    attested it; without that, a token is virtual if it says so. ``revocation`` knows which
+    certificates were taken back, and refuses those of which it knows nothing, or nothing that is
+    new enough; without one, that is not looked at. ``losses`` is asked with each signature.
+    ``clock`` tells the time at which a signature must hold where none is given.
 
     Signatures that say of themselves that nothing was shown are refused, unless ``accept_blind``
     has the CA of keys without a display, and `verify_either` is called. That CA must not be among
@@ -125,12 +128,14 @@ class Verifier:
         accept_virtual: bool = False,
         accept_blind: TrustStore | None = None,
         attestations: AttestationPolicy | None = None,
+        revocation: RevocationIndex | None = None,
         losses: LossRegister | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         remembered: int = 1 << 16,
     ) -> None:
         self._accept_virtual = accept_virtual
         self._attestations = attestations
+        self._revocation = revocation
         self._losses = losses
         self._clock = clock
         self._remembered = remembered
@@ -144,8 +149,10 @@ class Verifier:
                 remedy="Let another CA certify keys without a display, or do not accept them.",
             )
         self._known = _Known(
-            _Signers(trust, self._attestations, self._remembered),
-            None if accept_blind is None else _Signers(accept_blind, None, self._remembered),
+            _Signers(trust, self._attestations, self._revocation, self._remembered),
+            None
+            if accept_blind is None
+            else _Signers(accept_blind, None, self._revocation, self._remembered),
         )
 
     def forget(self) -> None:
@@ -245,13 +252,18 @@ class Verifier:
 class _Signers:
     """What is known of the certificates that one trust store leads to."""
 
-    __slots__ = ("_attestations", "_memory", "trust")
+    __slots__ = ("_attestations", "_memory", "_revocation", "trust")
 
     def __init__(
-        self, trust: TrustStore, attestations: AttestationPolicy | None, remembered: int
+        self,
+        trust: TrustStore,
+        attestations: AttestationPolicy | None,
+        revocation: RevocationIndex | None,
+        remembered: int,
     ) -> None:
         self.trust = trust
         self._attestations = attestations
+        self._revocation = revocation
         self._memory: Memory[bytes, Standing] = Memory(remembered)
 
     def identify(self, certificate: bytes) -> SignerIdentity:
@@ -267,6 +279,8 @@ class _Signers:
         elif not standing.valid_from <= at <= standing.valid_until:
             # Another path, or the reason why there is none at that time.
             standing = Standing.find(certificate, self.trust, self._attestations, at)
+        if self._revocation is not None:
+            standing.check_revocation(self._revocation, at)
         return standing
 
 

@@ -1,0 +1,50 @@
+"""Revocation: which certificates a CA has taken back, known from its CRLs and OCSP responses.
+
+Loading an index needs no network: CRLs and responses are handed in, or fetched by a
+`RevocationRefresher` in the background. What is out of date says so and is never taken for good.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ushield.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ushield.bank.revocation.crl import RevocationList
+    from ushield.bank.revocation.evidence import RevocationInvalid
+    from ushield.bank.revocation.index import RevocationIndex
+    from ushield.bank.revocation.ocsp import OcspQuery, OcspStatement
+    from ushield.bank.revocation.refresh import RefreshSchedule, RevocationRefresher
+    from ushield.bank.revocation.sources import (
+        FileSource,
+        HttpSource,
+        RevocationSource,
+        RevocationUnavailable,
+    )
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "crl": ("RevocationList",),
+            "evidence": ("RevocationInvalid",),
+            "index": ("RevocationIndex",),
+            "ocsp": ("OcspQuery", "OcspStatement"),
+            "refresh": ("RefreshSchedule", "RevocationRefresher"),
+            "sources": ("FileSource", "HttpSource", "RevocationSource", "RevocationUnavailable"),
+        },
+    )
+
+__all__ = [
+    "FileSource",
+    "HttpSource",
+    "OcspQuery",
+    "OcspStatement",
+    "RefreshSchedule",
+    "RevocationIndex",
+    "RevocationInvalid",
+    "RevocationList",
+    "RevocationRefresher",
+    "RevocationSource",
+    "RevocationUnavailable",
+]
