@@ -25,7 +25,14 @@ __all__ = ["TrustStore"]
 
 _MAX_DEPTH = 6
 _MAX_PATHS = 64
+# As many signatures of certificates are verified in a search: no path worth having needs more.
+_MAX_STEPS = 128
 _MIN_RSA_BITS = 2048
+# Above these a single verification would keep a processor busy for long.
+_MAX_RSA_BITS = 8192
+_MAX_RSA_EXPONENT = 1 << 33
+# FIPS 186-5, A.1.1
+_MIN_RSA_EXPONENT = 1 << 16
 _CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _HASHES = frozenset(("sha256", "sha384", "sha512"))
 # RFC 9336 gives document signing an identifier that `ExtendedKeyUsageOID` does not name.
@@ -105,26 +112,42 @@ class TrustStore:
             raise InputInvalid("the time at which a signature must hold has no time zone")
         _check_signer(certificate, at)
         problem: TransactionRejected | None = None
-        for path in islice(self._paths((certificate,)), _MAX_PATHS):
+        steps = iter(range(_MAX_STEPS))
+        for path in islice(self._paths((certificate,), steps), _MAX_PATHS):
             try:
                 _check_issuers(path, at)
             except TransactionRejected as error:
                 problem = error
             else:
                 return path
+        if next(steps, None) is None:
+            raise _broken(certificate, "leads into too many CAs")
         raise problem or TransactionRejected(
             f"no trusted CA issued the certificate of {_name(certificate)}",
             reason=RejectionReason.ISSUER_UNKNOWN,
         )
 
-    def _paths(self, path: tuple[x509.Certificate, ...]) -> Iterator[tuple[x509.Certificate, ...]]:
+    def _paths(
+        self, path: tuple[x509.Certificate, ...], steps: Iterator[int]
+    ) -> Iterator[tuple[x509.Certificate, ...]]:
+        name = path[-1].issuer
         for anchor in self.anchors:
-            if _issued(path[-1], anchor):
+            if anchor.subject == name and _takes(steps) and _issued(path[-1], anchor):
                 yield (*path, anchor)
-        if len(path) < _MAX_DEPTH:
-            for issuer in self.intermediates:
-                if _issued(path[-1], issuer) and not any(_same_key(issuer, each) for each in path):
-                    yield from self._paths((*path, issuer))
+        if len(path) == _MAX_DEPTH:
+            return
+        for issuer in self.intermediates:
+            if (
+                issuer.subject == name
+                and not any(_same_key(issuer, each) for each in path)
+                and _takes(steps)
+                and _issued(path[-1], issuer)
+            ):
+                yield from self._paths((*path, issuer), steps)
+
+
+def _takes(steps: Iterator[int]) -> bool:
+    return next(steps, None) is not None
 
 
 def _same_key(one: x509.Certificate, other: x509.Certificate) -> bool:
@@ -195,11 +218,19 @@ def _check_form(certificate: x509.Certificate) -> None:
         extensions = certificate.extensions
         certificate.public_key()
         certificate.subject.rfc4514_string()
+        certificate.issuer.rfc4514_string()
+        names = [attribute.value for attribute in certificate.subject]
         _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except _UNREADABLE as error:
         raise _rejected(
             certificate, "cannot be read", RejectionReason.CERTIFICATE_INVALID
         ) from error
+    if not all(_is_seen(name) for name in names):
+        raise _rejected(
+            certificate,
+            "has a name with characters that nobody sees",
+            RejectionReason.CERTIFICATE_INVALID,
+        )
     if certificate.version is not x509.Version.v3:
         raise _rejected(certificate, "is not of version 3", RejectionReason.CERTIFICATE_INVALID)
     for extension in extensions:
@@ -209,11 +240,28 @@ def _check_form(certificate: x509.Certificate) -> None:
             )
 
 
+def _is_seen(name: str | bytes) -> bool:
+    # Of spaces only the ideographic one is as plain as the ordinary one.
+    return isinstance(name, bytes) or name.replace("\u3000", "").isprintable()
+
+
 def _check_key(certificate: x509.Certificate, reason: RejectionReason) -> None:
     key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        exponent = numbers.e
+        if not numbers.n % 2:
+            raise _rejected(
+                certificate, "has an even RSA modulus", RejectionReason.CERTIFICATE_INVALID
+            )
+        if key.key_size > _MAX_RSA_BITS or exponent > _MAX_RSA_EXPONENT:
+            raise _rejected(
+                certificate, "has an enormous RSA key", RejectionReason.CERTIFICATE_INVALID
+            )
         if key.key_size < _MIN_RSA_BITS:
             raise _rejected(certificate, f"has an RSA key of {key.key_size} bits", reason)
+        if exponent < _MIN_RSA_EXPONENT:
+            raise _rejected(certificate, f"has an RSA key with the exponent {exponent}", reason)
     elif not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES)):
         raise _rejected(certificate, "has a key of a kind that is not accepted", reason)
 

@@ -72,6 +72,7 @@ _ATTRIBUTES = (
 _OF_DISPLAY = (oids.RECEIPT, oids.BLIND_STATEMENT)
 _OBJECT_IDENTIFIER, _CONSTRUCTED = 0x06, 0x20
 _MAX_IDENTIFIER = 63
+_MAX_ELEMENTS = 2048
 _HASH_OF_OID = {oid: HashAlgorithm(name) for name, oid in oids.HASH.items()}
 
 
@@ -97,7 +98,7 @@ def examine(data: bytes) -> ParsedSignature:
     has its reason, then put together again and compared with ``data``.
     """
     try:
-        _check_identifiers(data)
+        _check_elements(data)
         return _parse(data)
     except (ValueError, TypeError) as error:
         # asn1crypto reads lazily, so any step may be the first to meet bytes it cannot read.
@@ -141,16 +142,20 @@ def _parse(data: bytes) -> ParsedSignature:
     return ParsedSignature(message, certificate, display, signed, signature, is_rsa, hash_algorithm)
 
 
-def _check_identifiers(data: bytes) -> None:
-    """`ValueError` for an object identifier that is longer than any in use.
+def _check_elements(data: bytes) -> None:
+    """`ValueError` for more elements than a signature has, or an endless object identifier.
 
-    asn1crypto reads each that it meets, in time that grows with the square of its length.
+    asn1crypto makes an object of each element of a set, and reads each identifier that it meets in
+    time that grows with the square of its length.
     """
-    at, ends = 0, [len(data)]
+    at, ends, elements = 0, [len(data)], 0
     while ends:
         if at == ends[-1]:
             ends.pop()
             continue
+        elements += 1
+        if elements > _MAX_ELEMENTS:
+            raise ValueError("more elements than any signature has")
         tag, length = bytes(data[at : at + 2]).ljust(2, b"\0")
         at += 2
         if length & 0x80:
