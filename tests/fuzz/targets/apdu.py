@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.fuzz.hostile import HostileHost, hostile_host
 from tests.fuzz.source import Source, blob
 from tests.fuzz.target import Target
 from tests.virtual.host import MESSAGE, PIN, PUK, subject
+from tests.virtual.hostile import HostileHost, hostile_host
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.iso7816.tlv import encode
 from ushield.piv.commands import AID as PIV_AID

@@ -11,9 +11,9 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from tests.fuzz.hostile import HostileHost, hostile_host
 from tests.fuzz.source import Source, blob
 from tests.fuzz.target import Target
+from tests.virtual.hostile import HostileHost, hostile_host
 from ushield.iso7816.tlv import encode
 from ushield.piv.commands import ALGORITHM_CODE, CERTIFICATE_TAG, DataTag, Instruction
 

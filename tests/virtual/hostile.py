@@ -2,10 +2,11 @@
 
 - Every command gets a status word.
 - No signature by a display key, or by a PIV key that wants a touch, without a press of OK that was
-  made for it, on its last page.
-- No PIN or PUK gets tries back without a proof.
+  made for it, once its last page had been seen, and since the last reset.
+- No PIN or PUK gets tries back, and none counts as verified, without a proof; nor does the
+  management key.
 
-The fuzzer has the host and the fingers; what the fingers did is known here.
+Whoever drives it has the host and the fingers; what the fingers did is known here.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from ushield.shield.events import PanelEvent, PanelEventKind, PanelKey
 from ushield.virtual import keys as virtual_keys
 from ushield.virtual.applets import PivApplet, ShieldApplet
 from ushield.virtual.applets.piv import key_commands as piv_key_commands
-from ushield.virtual.applets.piv.session import TOUCH_TIME
+from ushield.virtual.applets.piv.session import TOUCH_TIME, PivSession
 from ushield.virtual.clock import ManualClock
 from ushield.virtual.keys import PrivateKey, generate_private_key
 from ushield.virtual.token import VirtualToken
@@ -59,7 +60,7 @@ def _rsa_key(algorithm: KeyAlgorithm) -> PrivateKey:
 
 
 def _generate(algorithm: KeyAlgorithm) -> PrivateKey:
-    # A second for an RSA key would be all that the fuzzer does in it; the key itself is no matter.
+    # A second for an RSA key would be all that is done in it; the key itself is no matter.
     return _rsa_key(algorithm) if algorithm.is_rsa else generate_private_key(algorithm)
 
 
@@ -82,15 +83,17 @@ def _image() -> bytes:
 
 
 class HostileHost:
-    """One powered token, the fuzzer's."""
+    """One powered token."""
 
     def __init__(self, token: VirtualToken, touches: Iterator[int]) -> None:
         self.token = token
         self._touches = touches
         self._down: set[PanelKey] = set()
+        self._read: set[bytes] = set()
         self._pressed: set[bytes] = set()
         self._presses = 0
         self._touched: dict[int, float] = {}
+        self._proving = False
         self.request_id = bytes(8)
         token.panel.connect(self._see)
         token.card.power_on()
@@ -110,18 +113,25 @@ class HostileHost:
 
     def key_down(self, key: PanelKey) -> None:
         """Press a key; whether that counts as a press of OK for a request is noted."""
-        panel = self.token.panel
-        request = panel.state.live_request
+        self._look()
+        request = self.token.panel.state.live_request
         if (
             key is PanelKey.OK
             and key not in self._down
             and request is not None
-            and panel.page == len(panel.pages)
+            and request.request_id in self._read
         ):
             self._pressed.add(request.request_id)
             self._presses += 1
         self._down.add(key)
-        panel.key_down(key)
+        self.token.panel.key_down(key)
+        self._look()
+
+    def _look(self) -> None:
+        panel = self.token.panel
+        request = panel.state.live_request
+        if request is not None and panel.page == len(panel.pages):
+            self._read.add(request.request_id)
 
     def key_up(self, key: PanelKey) -> None:
         """Let go of a key."""
@@ -163,6 +173,7 @@ class HostileHost:
     def reset(self) -> None:
         """Power the card anew."""
         self.token.card.power_on()
+        self._pressed.clear()
         self._touched.clear()
 
     def replug(self) -> None:
@@ -190,9 +201,9 @@ class HostileHost:
         request = self.token.panel.state.live_request
         selected, chained = self._selected, bytes(card._chain)
         touch = self._touch_wanted(command)
-        administered = isinstance(selected, PivApplet) and (
-            selected._session.administrator and selected._session.pin_verified
-        )
+        administered = self._session.administrator and self._session.pin_verified
+        verified = self._verified()
+        administrator = self._session.administrator
         presses = self._presses
 
         answer = card.transmit(command)
@@ -202,11 +213,19 @@ class HostileHost:
         done = answer[-2:] == b"\x90\x00" or answer[-2] == 0x61
         assert done or len(answer) == 2
         after = {each: nvram.reference(each) for each in PinReference}
+        verified_now = [
+            now and not then for then, now in zip(verified, self._verified(), strict=True)
+        ]
+        if any(verified_now):
+            user = before[PinReference.USER].secret
+            assert any(map(user.matches, _secrets_in(chained + command[4:])))
+        assert self._proving or administrator or not self._session.administrator
         if any(after[each].tries_left > before[each].tries_left for each in PinReference):
             assert done
             ins = command[1]
             if ins == Piv.SET_RETRIES:
                 assert administered
+                assert after[PinReference.PUK].tries_left <= before[PinReference.PUK].tries_left
             elif ins == Piv.RESET:
                 assert not any(each.tries_left for each in before.values())
             else:
@@ -229,6 +248,22 @@ class HostileHost:
                 assert self._presses > presses
                 self._touched[slot] = now
         return answer
+
+    @property
+    def _session(self) -> PivSession:
+        piv = self.token.card._applets[PIV_AID]
+        assert isinstance(piv, PivApplet)
+        return piv._session
+
+    def _verified(self) -> tuple[bool, ...]:
+        """Whether the PIN is verified, for each application and each use of it."""
+        state = self.token.panel.state
+        return (
+            state.pin_verified,
+            state.pin_unused,
+            self._session.pin_verified,
+            self._session.pin_unused,
+        )
 
     def _touch_wanted(self, command: bytes) -> tuple[int, TouchPolicy] | None:
         """The slot and policy of the PIV key that ``command`` uses, if it wants a finger."""
@@ -260,7 +295,9 @@ class HostileHost:
         witness = read_template(parse_one(answer.data).value).take(0x80)
         plain = with_key.decryptor().update(witness)
         challenge = os.urandom(management.algorithm.block_size)
+        self._proving = True
         self._dynamic(encode(0x80, plain) + encode(0x81, challenge))
+        self._proving = False
 
     def _dynamic(self, objects: bytes) -> ResponseApdu:
         return self.send(0, Piv.GENERAL_AUTHENTICATE, 0x009B, encode(0x7C, objects))
@@ -288,7 +325,9 @@ def _secrets_in(data: bytes) -> Iterator[bytes]:
 
 @contextmanager
 def hostile_host(touches: Iterator[int]) -> Iterator[HostileHost]:
-    """A token of its own for one input; ``touches`` says what fingers do when PIV asks."""
+    """A new token with keys of every kind; ``touches`` says what fingers do when PIV asks: bit 0
+    for a person who confirms, else bit 1 for one key, else nothing.
+    """
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with (
         tempfile.TemporaryDirectory(prefix="ushield-fuzz-", dir=memory) as folder,
