@@ -3,8 +3,8 @@
 - Every command gets a status word.
 - No signature by a display key, or by a PIV key that wants a touch, without a press of OK that was
   made for it, once its last page had been seen, and since the last reset.
-- No PIN or PUK gets tries back, and none counts as verified, without a proof; nor does the
-  management key.
+- No PIN or PUK gets tries back, is changed or counts as verified without a proof; nor does the
+  management key count as proven.
 
 Whoever drives it has the host and the fingers; what the fingers did is known here.
 """
@@ -38,6 +38,7 @@ from ushield.shield.commands import AID as SHIELD_AID
 from ushield.shield.commands import CLA_VENDOR, KeyUsageCode
 from ushield.shield.commands import Instruction as Shield
 from ushield.shield.events import PanelEvent, PanelEventKind, PanelKey
+from ushield.shield.requests import RequestStage
 from ushield.virtual import keys as virtual_keys
 from ushield.virtual.applets import PivApplet, ShieldApplet
 from ushield.virtual.applets.piv import key_commands as piv_key_commands
@@ -164,8 +165,9 @@ class HostileHost:
             self.confirm()
         elif choice & 2:
             self.press(PanelKey(choice % len(PanelKey) + min(PanelKey)))
-        # Whatever that did, nobody comes any more; the command counts its own time from after this.
-        if self.token.panel.state.live_request is not None:
+        request = self.token.panel.state.live_request
+        if request is not None and request.stage is RequestStage.SHOWING:
+            # Nobody comes any more; the command counts its own time from after this.
             self.clock.advance(self.token.profile.timeout)
 
     # Power.
@@ -220,7 +222,11 @@ class HostileHost:
             user = before[PinReference.USER].secret
             assert any(map(user.matches, _secrets_in(chained + command[4:])))
         assert self._proving or administrator or not self._session.administrator
-        if any(after[each].tries_left > before[each].tries_left for each in PinReference):
+        if any(
+            after[each].tries_left > before[each].tries_left
+            or after[each].secret != before[each].secret
+            for each in PinReference
+        ):
             assert done
             ins = command[1]
             if ins == Piv.SET_RETRIES:
@@ -234,18 +240,21 @@ class HostileHost:
                     for guess in _secrets_in(chained + command[4:])
                     for secret in secret_hashes
                 )
-        if nvram.counters().signatures > signatures:
+        counted = nvram.counters().signatures - signatures
+        is_sign = command[:2] == bytes((CLA_VENDOR, Shield.SIGN))
+        asked = is_sign and isinstance(selected, ShieldApplet)
+        if counted or (asked and done):
             assert request is not None
             assert request.request_id in self._pressed
             self._pressed.remove(request.request_id)
-            assert nvram.counters().signatures == signatures + 1
-        elif isinstance(selected, ShieldApplet) and done and command[:1] == bytes((CLA_VENDOR,)):
-            assert command[1] != Shield.SIGN
+            assert counted <= 1
         if touch is not None and done:
             slot, policy = touch
             now = self.clock.monotonic()
-            if policy is TouchPolicy.ALWAYS or now - self._touched.get(slot, -1e9) >= TOUCH_TIME:
-                assert self._presses > presses
+            touched = self._presses > presses
+            lately = now - self._touched.get(slot, -TOUCH_TIME) < TOUCH_TIME
+            assert touched or (policy is TouchPolicy.CACHED and lately)
+            if touched:
                 self._touched[slot] = now
         return answer
 

@@ -42,7 +42,13 @@ class Telltale:
     def deselect(self) -> None:
         pass
 
-    def process(self, cla: int, ins: int, p1: int, p2: int, data: bytes) -> Answer:
+    def end_session(self) -> None:
+        pass
+
+    def process(
+        self, cla: int, ins: int, p1: int, p2: int, data: bytes, *, secured: bool = False
+    ) -> Answer:
+        assert not secured
         told = self.aids[0] + bytes((cla, ins, p1, p2)) + data
         return told * (40 if ins == SAY_MUCH else 1), StatusWord.SUCCESS
 

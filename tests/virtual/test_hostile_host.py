@@ -201,11 +201,22 @@ class HostOfBoth(RuleBasedStateMachine):
     def set_retries(self, guesses: int, retries: int) -> None:
         self.administer()
         for _ in range(guesses):
-            self.host.send(
-                0, Piv.RESET_RETRY_COUNTER, 0x80, (WRONG_PUK + PIN).encode() + b"\xff\xff"
-            )
+            self._guess_the_puk()
         self.host.verify_piv()
         self.host.send(0, Piv.SET_RETRIES, retries)
+
+    @rule(pin=st.integers(0, 7), puk=st.integers(0, 11))
+    def guess_and_reset_the_application(self, pin: int, puk: int) -> None:
+        self.host.select_piv()
+        for _ in range(pin):
+            self.host.verify_piv(WRONG)
+        for _ in range(puk):
+            self._guess_the_puk()
+        self.host.send(0, Piv.RESET)
+
+    def _guess_the_puk(self) -> None:
+        guess = (WRONG_PUK + PIN).encode() + b"\xff\xff"
+        self.host.send(0, Piv.RESET_RETRY_COUNTER, 0x80, guess)
 
     @rule(key=st.sampled_from(PanelKey))
     def key_down(self, key: PanelKey) -> None:
