@@ -124,6 +124,7 @@ TRANSFER = Transfer(
     challenge="8d0e3f",
     expires=EXPIRES,
 )
+BATCH_ROWS = (BatchRow(PAYEE, yuan("1"), "工资"), BatchRow(PAYEE, yuan("2.50")))
 EXAMPLES: tuple[Transaction, ...] = (
     TRANSFER,
     ShopPayment(
@@ -148,7 +149,7 @@ EXAMPLES: tuple[Transaction, ...] = (
     ),
     Login(site="mybank.example.com", customer="李四", challenge="c3", expires=EXPIRES),
     Batch.of_rows(
-        [BatchRow(PAYEE, yuan("1"), "工资"), BatchRow(PAYEE, yuan("2.50"))],
+        BATCH_ROWS,
         payer=PAYER,
         challenge="c4",
         order="P7",

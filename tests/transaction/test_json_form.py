@@ -13,11 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from tests.transaction.strategies import EXAMPLES, TRANSFER, transactions
+from tests.transaction.strategies import BATCH_ROWS, EXAMPLES, TRANSFER, transactions
 from ushield.errors import TransactionInvalid
-from ushield.transaction import Currency, Kind, Transaction, from_json, schema, to_json
+from ushield.transaction import (
+    BatchTally,
+    Currency,
+    Kind,
+    Transaction,
+    batch_from_json,
+    from_json,
+    schema,
+    to_json,
+    write_message,
+)
 from ushield.transaction.forms import FORMS, MONEY
-from ushield.transaction.json_form import MAX_JSON
+from ushield.transaction.json_members import MAX_JSON
 
 SCHEMA = schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
@@ -186,3 +196,45 @@ def test_any_json_value_in_any_place_is_taken_or_refused_by_type(value: Any) -> 
             from_json({**DOCUMENTED, name: value})
         except TransactionInvalid:
             continue
+
+
+BATCH = EXAMPLES[4]
+COUNTED = ("count", "total", "currency", "digest")
+
+
+def tally() -> BatchTally:
+    found = BatchTally()
+    for row in BATCH_ROWS:
+        found.add(row)
+    return found
+
+
+def test_the_digest_of_a_batch_is_plain_in_json_and_in_groups_in_the_message() -> None:
+    digest = to_json(BATCH)["digest"]
+    assert len(digest) == 64
+    groups = " ".join(digest[at : at + 4] for at in range(0, 64, 4))
+    assert groups.encode() in write_message(BATCH)
+    with pytest.raises(TransactionInvalid):
+        from_json({**to_json(BATCH), "digest": groups})
+
+
+def test_a_batch_may_leave_to_its_rows_what_they_give() -> None:
+    whole = to_json(BATCH)
+    short = {name: value for name, value in whole.items() if name not in COUNTED}
+    assert batch_from_json(short, tally()) == BATCH
+    assert batch_from_json(json.dumps(whole).encode(), tally()) == BATCH
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("count", 3), ("total", "3.5"), ("currency", "USD"), ("digest", "0" * 64), ("kind", "shop")],
+)
+def test_a_batch_that_says_otherwise_than_its_rows_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(TransactionInvalid) as caught:
+        batch_from_json({**to_json(BATCH), name: value}, tally())
+    assert caught.value.field == name
+
+
+def test_without_rows_there_is_no_batch() -> None:
+    with pytest.raises(TransactionInvalid, match="there are none"):
+        batch_from_json(to_json(BATCH), BatchTally())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tests.transaction.strategies import DRAWABLE, EXAMPLES, TRANSFER, texts, transactions
 from ushield.errors import DisplayRefused, InputInvalid
 from ushield.transaction import (
+    Batch,
     Field,
     Page,
     Repertoire,
@@ -106,6 +108,39 @@ def test_an_amount_that_fits_on_no_page_is_refused() -> None:
         lay_out(fields, screen)
     assert caught.value.reason == "too-long"
     assert len(lay_out([Field("收款人", fields[0].value)], screen)) > 1
+
+
+@pytest.mark.parametrize("columns", [12, 14, 16, 32, 78, 128])
+def test_a_digest_is_read_in_groups_and_no_line_ends_within_one(columns: int) -> None:
+    (digest,) = (field for field in _shown(EXAMPLES[4]) if field.label == "明细摘要")
+    assert re.fullmatch("([0-9a-f]{4} ){15}[0-9a-f]{4}", digest.value)
+    for lines in (4, 12):
+        screen = Screen(lines=lines, columns=columns, max_pages=99)
+        content = _content(lay_out([digest], screen))
+        value = "".join(content).removeprefix("◆明细摘要:")
+        assert value == digest.value
+        for line in content[1:]:
+            assert re.fullmatch("([0-9a-f]{4} )*([0-9a-f]{4} ?)", line)
+
+
+def test_a_batch_on_the_default_screen() -> None:
+    pages = lay_out(_shown(EXAMPLES[4]), Screen(banner="虚拟"))
+    contents = [page[:-1] for page in pages]
+    digits = batch_digest_of_the_example().hex(" ", -2)
+    assert contents[:5] == [
+        ("◆业务:批量转账", "◆笔数:2", ""),
+        ("◆总金额:", "3.50 CNY", ""),
+        ("◆明细摘要:", digits[:15], digits[15:30]),
+        (digits[30:45], digits[45:60], digits[60:75]),
+        (digits[75:], "◆付款人:李四", ""),
+    ]
+    assert len(pages) <= Screen().max_pages
+
+
+def batch_digest_of_the_example() -> bytes:
+    batch = EXAMPLES[4]
+    assert isinstance(batch, Batch)
+    return batch.digest
 
 
 def test_a_screen_too_low_for_a_label_and_its_value_is_refused() -> None:

@@ -32,6 +32,7 @@ class RejectionReason(StrEnum):
     BLIND_STATEMENT_INVALID = "blind-statement-invalid"
     BLIND_SIGNATURE = "blind-signature"
     POLICY_REFUSED = "policy-refused"
+    BATCH_MISMATCH = "batch-mismatch"
     PAGES_MISMATCH = "pages-mismatch"
     CERTIFICATE_INVALID = "certificate-invalid"
     CERTIFICATE_EXPIRED = "certificate-expired"

@@ -68,7 +68,7 @@ _BY_ERROR: dict[type[errors.UShieldError], ExitCode] = {
     errors.StoreError: ExitCode.STORE_FAILED,
 }
 # Their classes are in a package that is not loaded before it is used.
-_VERDICTS = frozenset(("transaction-rejected", "policy-refused"))
+_VERDICTS = frozenset(("transaction-rejected", "policy-refused", "batch-mismatch"))
 
 
 def exit_code(error: errors.UShieldError) -> ExitCode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ushield.transaction.forms import HIDDEN_LABELS, KIND_LABEL, Kind
-from ushield.transaction.json_form import from_json, schema, to_json
+from ushield.transaction.json_form import batch_from_json, from_json, schema, to_json
 from ushield.transaction.message import (
     MAX_MESSAGE,
     Field,
@@ -26,13 +26,16 @@ from ushield.transaction.model import (
 from ushield.transaction.money import Currency, Money
 from ushield.transaction.pages import Page, Screen, lay_out, pages_digest
 from ushield.transaction.repertoire import Repertoire
+from ushield.transaction.tally import MAX_BATCH_ROWS, BatchTally
 
 __all__ = [
     "HIDDEN_LABELS",
     "KIND_LABEL",
+    "MAX_BATCH_ROWS",
     "MAX_MESSAGE",
     "Batch",
     "BatchRow",
+    "BatchTally",
     "BillPayment",
     "Currency",
     "Field",
@@ -48,6 +51,7 @@ __all__ = [
     "Transaction",
     "Transfer",
     "batch_digest",
+    "batch_from_json",
     "compose_message",
     "from_json",
     "lay_out",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
 
-__all__ = ["digest_texts"]
+__all__ = ["digest_texts", "encode_texts"]
 
 
 def digest_texts(domain: str, groups: Sequence[Sequence[str]]) -> bytes:
@@ -19,12 +19,22 @@ def digest_texts(domain: str, groups: Sequence[Sequence[str]]) -> bytes:
     """
     parts = [domain.encode("ascii"), b"\0", _number(len(groups))]
     for group in groups:
-        parts.append(_number(len(group)))
-        for text in group:
-            encoded = text.encode()
-            parts.append(_number(len(encoded)))
-            parts.append(encoded)
+        parts += _parts(group)
     return hashlib.sha256(b"".join(parts)).digest()
+
+
+def encode_texts(texts: Sequence[str]) -> bytes:
+    """The number of texts; for each its length in bytes and its UTF-8."""
+    return b"".join(_parts(texts))
+
+
+def _parts(texts: Sequence[str]) -> list[bytes]:
+    parts = [_number(len(texts))]
+    for text in texts:
+        encoded = text.encode()
+        parts.append(_number(len(encoded)))
+        parts.append(encoded)
+    return parts
 
 
 # Almost all are the lengths of short texts.

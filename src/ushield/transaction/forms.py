@@ -27,7 +27,10 @@ from ushield.transaction.money import Money
 
 __all__ = [
     "COUNT",
+    "DIGEST",
+    "DIGEST_GROUP",
     "FORMS",
+    "GROUPED_LABELS",
     "HIDDEN_LABELS",
     "KIND_LABEL",
     "MONEY",
@@ -42,6 +45,8 @@ __all__ = [
 ]
 
 KIND_LABEL = "业务"
+DIGEST_GROUP = 4
+"""How many hexadecimal digits of a digest stand together, with a space after them."""
 
 
 class Kind(StrEnum):
@@ -73,10 +78,14 @@ def _read_instant(text: str) -> datetime:
     return instant
 
 
+def _write_digest(digest: bytes) -> str:
+    return digest.hex(" ", -DIGEST_GROUP // 2)
+
+
 TEXT = Shape(str, str)
 MONEY = Shape(attrgetter("display"), Money.parse_display)
 COUNT = Shape(str, int)
-DIGEST = Shape(bytes.hex, bytes.fromhex)
+DIGEST = Shape(_write_digest, bytes.fromhex)
 INSTANT = Shape(_write_instant, _read_instant)
 
 
@@ -113,12 +122,16 @@ _ORDER = Entry("order", "银行订单号", required=False, shown=False)
 _CHALLENGE = Entry("challenge", "挑战码", shown=False)
 _EXPIRES = Entry("expires", "有效期", INSTANT, required=False, shown=False)
 _TOTAL = Entry("total", "总金额", MONEY)
+_DIGEST = Entry("digest", "明细摘要", DIGEST)
 
 HIDDEN_LABELS = (_ORDER.label, _CHALLENGE.label, _EXPIRES.label)
 """All that may be signed and not shown: none of it says who is paid, how much, or what for."""
 
 WHOLE_LABELS = frozenset((_AMOUNT.label, _TOTAL.label))
 """Fields that must be seen on one page: half an amount is another amount."""
+
+GROUPED_LABELS = frozenset((_DIGEST.label,))
+"""Fields whose lines end where a group of digits ends: people compare them group by group."""
 
 FORMS: Mapping[str, Form] = {
     form.kind: form
@@ -182,7 +195,7 @@ FORMS: Mapping[str, Form] = {
             (
                 Entry("count", "笔数", COUNT),
                 _TOTAL,
-                Entry("digest", "明细摘要", DIGEST),
+                _DIGEST,
                 *_PAYER,
                 _MEMO,
                 _ORDER,

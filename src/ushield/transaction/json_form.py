@@ -10,14 +10,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from ushield.errors import TransactionInvalid
-from ushield.transaction.forms import COUNT, FORMS, MONEY, Entry, Form, Kind, build, form_of
-from ushield.transaction.model import Transaction
+from ushield.transaction.forms import (
+    COUNT,
+    DIGEST,
+    FORMS,
+    MONEY,
+    Entry,
+    Form,
+    Kind,
+    Shape,
+    build,
+    form_of,
+)
+from ushield.transaction.json_members import Members, load_json
+from ushield.transaction.model import Batch, Transaction
 from ushield.transaction.money import Money
+from ushield.transaction.tally import BatchTally
 
-__all__ = ["MAX_JSON", "from_json", "schema", "to_json"]
+__all__ = ["batch_from_json", "from_json", "schema", "to_json"]
 
-MAX_JSON = 65536
-"""Longest JSON text, in characters."""
+_HEX = Shape(bytes.hex, bytes.fromhex)
 
 
 def to_json(transaction: Transaction) -> dict[str, Any]:
@@ -34,6 +46,8 @@ def to_json(transaction: Transaction) -> dict[str, Any]:
             found["currency"] = money.currency.value
         elif entry.shape is COUNT:
             found[entry.path] = int(text)
+        elif entry.shape is DIGEST:
+            found[entry.path] = bytes.fromhex(text).hex()
         else:
             head, _, tail = entry.path.partition(".")
             if tail:
@@ -50,7 +64,7 @@ def from_json(source: str | bytes | Mapping[str, Any]) -> Transaction:
     should be. Amounts are strings: a JSON number has been through binary floating point in too
     many programs to be money.
     """
-    members = _Members(source if isinstance(source, Mapping) else _load(source), "")
+    members = Members(source if isinstance(source, Mapping) else load_json(source), "")
     kind = members.take("kind")
     form = FORMS.get(kind) if isinstance(kind, str) else None
     if form is None:
@@ -58,6 +72,32 @@ def from_json(source: str | bytes | Mapping[str, Any]) -> Transaction:
     values = _read_values(form, members)
     members.finish()
     return build(form, values)
+
+
+def batch_from_json(source: str | bytes | Mapping[str, Any], tally: BatchTally) -> Batch:
+    """Read a batch whose rows are at hand: ``count``, ``total``, ``currency`` and ``digest`` may be
+    left out.
+
+    `TransactionInvalid` as `from_json`, for another kind, and where one of the four is there and
+    the rows give another.
+    """
+    found = source if isinstance(source, Mapping) else load_json(source)
+    members = Members(found, "")
+    if members.take("kind") != Kind.BATCH:
+        raise TransactionInvalid(f"kind: rows make a {Kind.BATCH}", field="kind")
+    total = tally.total
+    counted = {
+        "count": tally.count,
+        "total": total.text,
+        "currency": total.currency.value,
+        "digest": tally.digest.hex(),
+    }
+    for name, value in counted.items():
+        if members.has(name) and members.take(name) != value:
+            raise TransactionInvalid(f"{name}: the rows give {value}", field=name)
+    batch = from_json({**members.left, "kind": Kind.BATCH.value, **counted})
+    assert isinstance(batch, Batch)  # noqa: S101
+    return batch
 
 
 def schema() -> dict[str, Any]:
@@ -69,61 +109,15 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-class _Members:
-    """The members of a JSON object, each to be taken once; what is left over is refused."""
-
-    __slots__ = ("_left", "_prefix")
-
-    def __init__(self, source: object, prefix: str) -> None:
-        if not isinstance(source, Mapping):
-            name = prefix.rstrip(".") or "transaction"
-            raise TransactionInvalid(f"{name}: an object is due", field=name)
-        self._left = dict(source)
-        self._prefix = prefix
-
-    def take(self, name: str) -> Any:
-        if name not in self._left:
-            path = self._prefix + name
-            raise TransactionInvalid(f"{path}: missing", field=path)
-        return self._left.pop(name)
-
-    def has(self, name: str) -> bool:
-        return name in self._left
-
-    def finish(self) -> None:
-        for name in self._left:
-            path = f"{self._prefix}{name}"
-            raise TransactionInvalid(f"{path}: unknown", field=path)
-
-
-def _load(source: str | bytes) -> object:
-    if len(source) > MAX_JSON:
-        raise TransactionInvalid(f"JSON of more than {MAX_JSON} characters")
-    try:
-        text = source.decode() if isinstance(source, bytes) else source
-        return json.loads(text, object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise TransactionInvalid(f"not JSON: {error}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in members:
-            raise TransactionInvalid(f"{name}: stands twice", field=name)
-        members[name] = value
-    return members
-
-
-def _read_values(form: Form, members: _Members) -> dict[str, Any]:
+def _read_values(form: Form, members: Members) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    parties: dict[str, _Members] = {}
+    parties: dict[str, Members] = {}
     for entry in form.entries:
         head, _, tail = entry.path.partition(".")
         holder = members
         if tail:
             if head not in parties:
-                parties[head] = _Members(members.take(head), f"{head}.")
+                parties[head] = Members(members.take(head), f"{head}.")
             holder = parties[head]
         name = tail or head
         if entry.required or holder.has(name):
@@ -133,16 +127,18 @@ def _read_values(form: Form, members: _Members) -> dict[str, Any]:
     return values
 
 
-def _read_value(entry: Entry, given: Any, members: _Members) -> Any:
+def _read_value(entry: Entry, given: Any, members: Members) -> Any:
     if entry.shape is MONEY:
         return _read_money(entry.path, given, members.take("currency"))
     if entry.shape is COUNT:
         return given
     if not isinstance(given, str):
         raise TransactionInvalid(f"{entry.path}: a text is due", field=entry.path)
+    # On a screen a digest stands in groups; here it is plain.
+    shape = _HEX if entry.shape is DIGEST else entry.shape
     try:
-        value = entry.shape.read(given)
-        one_form = entry.shape.write(value) == given
+        value = shape.read(given)
+        one_form = shape.write(value) == given
     except ValueError:
         one_form = False
     if not one_form:

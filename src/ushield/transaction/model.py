@@ -6,14 +6,13 @@ person means. Names and other texts keep the rules of `ushield.transaction.text`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Context, Decimal, Inexact, localcontext
 
 from ushield.errors import TransactionInvalid
-from ushield.transaction.digest import digest_texts
 from ushield.transaction.money import Money
+from ushield.transaction.tally import MAX_BATCH_ROWS, BatchTally
 from ushield.transaction.text import check_account, check_challenge, check_text
 
 __all__ = [
@@ -29,11 +28,9 @@ __all__ = [
     "batch_digest",
 ]
 
-MAX_BATCH_ROWS = 100_000
 _NAME = 60
 _ORDER = 64
 _MEMO = 100
-_EXACT = Context(prec=28, traps=[Inexact])
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +147,25 @@ class BatchRow:
         _check_money(self.amount, "amount")
         _check_optional(self.memo, "memo", _MEMO)
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What stands for the row in the digest of its batch: the payee's name, account and bank,
+        the amount's digits, the currency, and the memo, which is empty where there is none.
+        """
+        payee, amount = self.payee, self.amount
+        bank, memo = payee.bank or "", self.memo or ""
+        return payee.name, payee.account, bank, amount.text, amount.currency.value, memo
+
+    @classmethod
+    def from_texts(cls, texts: Sequence[str]) -> BatchRow:
+        """The row that `texts` are of; `TransactionInvalid` names the field at fault."""
+        name, account, bank, amount, currency, memo = texts
+        try:
+            payee = Party(name, account, bank)
+        except TransactionInvalid as error:
+            raise TransactionInvalid(f"payee.{error}", field=f"payee.{error.field}") from error
+        return cls(payee, Money.parse(amount, currency), memo or None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
@@ -181,7 +197,7 @@ class Batch:
     @classmethod
     def of_rows(
         cls,
-        rows: Sequence[BatchRow],
+        rows: Iterable[BatchRow],
         *,
         payer: Party,
         challenge: str,
@@ -190,17 +206,14 @@ class Batch:
         expires: datetime | None = None,
     ) -> Batch:
         """The batch that stands for ``rows``; they must share one currency."""
-        currencies = {row.amount.currency for row in rows}
-        if len(currencies) != 1:
-            raise TransactionInvalid("rows: at least one, all in one currency", field="rows")
-        # The caller's context may round sums to fewer digits than these have.
-        with localcontext(_EXACT):
-            total = sum((row.amount.amount for row in rows), Decimal(0))
+        tally = BatchTally()
+        for row in rows:
+            tally.add(row)
         return cls(
             payer=payer,
-            count=len(rows),
-            total=Money(total, currencies.pop()),
-            digest=batch_digest(rows),
+            count=tally.count,
+            total=tally.total,
+            digest=tally.digest,
             challenge=challenge,
             order=order,
             memo=memo,
@@ -211,26 +224,12 @@ class Batch:
 Transaction = Transfer | ShopPayment | BillPayment | Login | Batch
 
 
-def batch_digest(rows: Sequence[BatchRow]) -> bytes:
-    """SHA-256 (32 bytes) over the rows in order, by `ushield.transaction.digest`.
-
-    A row is its payee's name, account and bank, the amount's digits, the currency, and the memo,
-    which is empty where there is none.
-    """
-    return digest_texts(
-        "ushield batch 1",
-        [
-            (
-                row.payee.name,
-                row.payee.account,
-                row.payee.bank or "",
-                row.amount.text,
-                row.amount.currency,
-                row.memo or "",
-            )
-            for row in rows
-        ],
-    )
+def batch_digest(rows: Iterable[BatchRow]) -> bytes:
+    """SHA-256 (32 bytes) over the rows in their order, by `BatchTally`."""
+    tally = BatchTally()
+    for row in rows:
+        tally.add(row)
+    return tally.digest
 
 
 def _check_payer(payer: Party) -> None:

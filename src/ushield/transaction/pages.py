@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from ushield.errors import DisplayRefused, InputInvalid
 from ushield.transaction.digest import digest_texts
-from ushield.transaction.forms import WHOLE_LABELS
+from ushield.transaction.forms import DIGEST_GROUP, GROUPED_LABELS, WHOLE_LABELS
 from ushield.transaction.message import Field
 from ushield.transaction.repertoire import Repertoire
 
@@ -74,9 +74,9 @@ def lay_out(fields: Sequence[Field], screen: Screen) -> tuple[Page, ...]:
     else the value below its label.
 
     A field that fits on a page is not split; a longer one runs on, but its label is never left
-    alone at the foot of a page, and an amount is never split. The last line of each page says
-    which page it is and what the keys do. `DisplayRefused` with reason ``glyph`` (and the
-    character) or ``too-long`` if any of it could not be seen.
+    alone at the foot of a page, an amount is never split, and a digest only between its groups.
+    The last line of each page says which page it is and what the keys do. `DisplayRefused` with
+    reason ``glyph`` (and the character) or ``too-long`` if any of it could not be seen.
     """
     room = screen.lines - 1
     repertoire, columns = screen.repertoire, screen.columns
@@ -93,7 +93,7 @@ def lay_out(fields: Sequence[Field], screen: Screen) -> tuple[Page, ...]:
                 pages.append(page)
             page.append(name + value)
             continue
-        lines = [*block, *_wrap(repertoire, value, width, columns)]
+        lines = [*block, *_wrap(repertoire, value, width, _columns(label, columns))]
         if len(lines) <= room:
             together = len(lines)
         elif label in WHOLE_LABELS or len(block) >= room:
@@ -142,6 +142,12 @@ def _label_mark(repertoire: Repertoire) -> DisplayRefused:
     return DisplayRefused(
         f"{mark} marks labels on this screen and stands in no text", reason="glyph", character=mark
     )
+
+
+def _columns(label: str, columns: int) -> int:
+    """How much of a line a value may take."""
+    group = DIGEST_GROUP + 1
+    return columns - columns % group if label in GROUPED_LABELS and columns >= group else columns
 
 
 def _wrap(repertoire: Repertoire, text: str, width: int, columns: int) -> list[str]:

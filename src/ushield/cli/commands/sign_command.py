@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ushield.cli.access import open_token, open_virtual
+from ushield.cli.batches import currency_of, summarise_rows
 from ushield.cli.choosing import choose_key
 from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
 from ushield.cli.files import NewFile, read_file
@@ -44,6 +45,13 @@ __all__ = ["command"]
     help="Sign what no screen shows, if the token has none. The signature says so; the bank may"
     " refuse it.",
 )
+@click.option(
+    "--batch",
+    "rows",
+    metavar="ROWS",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The rows of a batch, CSV or JSON lines; FILE may leave out count, total and digest.",
+)
 @timeout_option
 @press_option
 @pin_options
@@ -57,6 +65,7 @@ def command(
     force: bool,
     name: str | None,
     accept_blind: bool,
+    rows: str | None,
     timeout: float | None,
     press: Press | None,
     pin: SecretSource,
@@ -69,14 +78,23 @@ def command(
     A token without a screen signs nothing, unless --accept-blind says that it may: then nobody
     sees what is signed but this program.
 
+    With --batch, FILE holds a batch (payer, challenge, currency) and ROWS its payments; the token
+    shows how many they are, their total, and the digest that binds them.
+
     Example: ushield sign payment.json -o payment.p7s
     """
     from ushield.drivers.base import Capability
     from ushield.signing import BlindSignature
-    from ushield.transaction import from_json, parse_message
-    from ushield.transaction.json_form import MAX_JSON
+    from ushield.transaction import batch_from_json, from_json, parse_message
+    from ushield.transaction.json_members import MAX_JSON
 
-    transaction = from_json(read_file(file, at_most=4 * MAX_JSON))
+    source = read_file(file, at_most=4 * MAX_JSON)
+    if rows is None:
+        transaction = from_json(source)
+    else:
+        summary = summarise_rows(rows, currency_of(source))
+        transaction = batch_from_json(source, summary.tally)
+        invocation.output.say(summary.text)
     with NewFile(path, replace=force) as out, open_virtual(invocation) as virtual:
         toucher = Toucher(invocation.output, virtual, press)
         with open_token(invocation) as token, token.session() as session:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ushield.cli.batches import CheckedRows, check_rows
 from ushield.cli.files import read_file
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 from ushield.cli.presentation import describe_fields, message_facts, table
@@ -51,6 +52,13 @@ def _instant(
     help="Accept what no screen showed, too, if a CA in FILE certified the signer.",
 )
 @click.option(
+    "--batch",
+    "rows",
+    metavar="ROWS",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The rows of a batch, CSV or JSON lines: check that they are those that were signed.",
+)
+@click.option(
     "--at", metavar="TIME", callback=_instant, help="When it has to hold; now by default."
 )
 @click.option(
@@ -65,6 +73,7 @@ def command(
     file: str,
     ca: str | None,
     blind_ca: str | None,
+    rows: str | None,
     at: datetime | None,
     accept_virtual: bool,
 ) -> None:
@@ -72,7 +81,8 @@ def command(
 
     Exit code 0 only if all of it holds; 40 if the signature does not, 41 if its signer is not
     trusted, 42 if no screen showed what was signed and --accept-blind is not given, or a virtual
-    token signed it and --accept-virtual is not given.
+    token signed it and --accept-virtual is not given. A batch is told without its rows unless
+    --batch gives them; with rows that were not signed, the code is 40.
 
     Example: ushield verify payment.p7s --ca bank-ca.pem
     """
@@ -85,9 +95,10 @@ def command(
     verifier = Verifier(trust, accept_virtual=accept_virtual, accept_blind=blind)
     verified = verifier.verify_either(read_file(file, at_most=_MAX_SIGNATURE), at)
     if isinstance(verified, BlindTransaction):
-        _tell_blind(invocation, verified)
+        _tell_blind(invocation, verified, check_rows(verified.message, rows))
         return
     receipt = verified.receipt
+    checked = check_rows(verified.message, rows)
     facts = message_facts(verified.message) | {
         "display": True,
         "signer": verified.signer,
@@ -98,6 +109,7 @@ def command(
         "counter": receipt.counter,
         "milliseconds_until_ok": receipt.milliseconds,
     }
+    facts |= checked.facts
     virtual = " (virtual)" if receipt.virtual else ""
     told = table(
         [
@@ -111,11 +123,11 @@ def command(
     invocation.output.result(
         facts,
         f"The signature holds. Shown on the token, and confirmed:\n{shown}\n"
-        f"Signed without being shown:\n{hidden}\n{told}",
+        f"Signed without being shown:\n{hidden}\n{told}{checked.text}",
     )
 
 
-def _tell_blind(invocation: Invocation, blind: BlindTransaction) -> None:
+def _tell_blind(invocation: Invocation, blind: BlindTransaction, checked: CheckedRows) -> None:
     statement = blind.statement
     facts = message_facts(blind.message)
     fields = {**facts.pop("shown"), **facts.pop("hidden")}
@@ -129,7 +141,8 @@ def _tell_blind(invocation: Invocation, blind: BlindTransaction) -> None:
             "path": list(blind.path),
             "token": statement.serial,
             "model": statement.model,
-        },
+        }
+        | checked.facts,
         "The signature holds. NO SCREEN SHOWED IT: a program on the signer's computer chose what"
         " was signed.\nSigned without being shown:\n"
         + describe_fields((*blind.message.shown, *blind.message.hidden))
@@ -140,5 +153,6 @@ def _tell_blind(invocation: Invocation, blind: BlindTransaction) -> None:
                 ("trusted by", blind.path[-1]),
                 ("token", f"{statement.serial} {statement.model}, by its host's word"),
             ]
-        ),
+        )
+        + checked.text,
     )
