@@ -1,4 +1,4 @@
-"""Benchmarks: ``python -m tests.bench [apdu] [signature] [startup] [soak]``, never in the suite.
+"""Benchmarks, never in the suite: ``python -m tests.bench [apdu] [channel] [signature] [startup]``.
 
 Each figure stands beside a reference measured in the same run, because a machine's speed drifts.
 """

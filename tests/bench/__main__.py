@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import apdu, signature, soak, startup
+from tests.bench import apdu, channel, signature, soak, startup
 
 BENCHES = {
     "apdu": apdu.run,
+    "channel": channel.run,
     "signature": signature.run,
     "startup": startup.run,
     "soak": soak.run,

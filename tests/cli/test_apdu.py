@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import stat
 
 import pytest
@@ -112,3 +113,50 @@ def test_what_is_no_trace_is_refused(enrolled: Enrolled, text: str) -> None:
     file = enrolled.folder / "bad.trace"
     file.write_text(text)
     assert run("trace", "show", str(file)).exit_code == 50
+
+
+def test_commands_go_through_the_channel_if_asked_to(enrolled: Enrolled) -> None:
+    file = enrolled.folder / f"{len(list(enrolled.folder.iterdir()))}.trace"
+    verify = f"00200081{len(enrolled.pin):02x}{enrolled.pin.encode().hex()}"
+    lines = f"{verify}\n00200081\n"
+    result = enrolled.run(
+        "--json", "trace", "record", "--ciphertext", str(file), "apdu", "--secure", "-",
+        stdin=lines,
+    )  # fmt: skip
+    assert [one["sw"] for one in told(result)["exchanges"]] == ["9000", "9000"]
+    on_the_wire = [json.loads(line)["command"][:4] for line in file.read_text().splitlines()[1:]]
+    assert on_the_wire[-3:-1] == ["0420", "0420"] or on_the_wire[-2:] == ["0420", "0420"]
+    assert "8088" in on_the_wire
+    assert enrolled.run("apdu", "--secure", "--no-driver", "00200081").exit_code == 2
+
+
+def test_a_secure_channel_that_there_is_not_is_an_error(
+    enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "drivers", lambda: ())
+    assert enrolled.run("apdu", "--secure", "00200081").exit_code == 14
+
+
+class TestDeviceCa:
+    def device(self, enrolled: Enrolled, name: str) -> str:
+        answer = told(enrolled.run("--json", "apdu", "00CB3FFF0000045C02DF050000"))
+        der = bytes.fromhex(answer["exchanges"][0]["data"])
+        path = enrolled.folder / name
+        path.write_text(ssl.DER_cert_to_PEM_cert(der))
+        return str(path)
+
+    def test_the_device_s_own_certificate_will_do(self, enrolled: Enrolled) -> None:
+        device = self.device(enrolled, "device.pem")
+        assert enrolled.run("--device-ca", device, "pin", "status").exit_code == 0
+        assert enrolled.run("pin", "status", "--device-ca", device).exit_code == 0
+        assert enrolled.run("apdu", "--device-ca", device, "00200081").exit_code == 0
+
+    def test_another_certificate_will_not_and_no_pin_is_sent(self, enrolled: Enrolled) -> None:
+        pin = ["pin", "verify", "--pin-file", enrolled.secret(enrolled.pin)]
+        result = enrolled.run("--json", *pin, "--device-ca", str(enrolled.ca))
+        assert result.exit_code == 41
+        assert told(result)["error"]["code"] == "token-untrusted"
+
+    def test_a_file_without_certificates_is_told(self, enrolled: Enrolled) -> None:
+        assert enrolled.run("info", "--device-ca", enrolled.payment()).exit_code == 50
+        assert enrolled.run("info", "--device-ca", "/nowhere").exit_code == 50

@@ -10,13 +10,15 @@ from ushield.cli.invocation import Invocation
 from ushield.cli.secrets import SecretSource
 
 if TYPE_CHECKING:
+    from ushield.drivers.trust import DeviceTrust
     from ushield.signing import SigningSession, SigningToken
     from ushield.transport.connection import CardConnection
     from ushield.virtual.token import VirtualToken
 
-__all__ = ["open_connection", "open_session", "open_token", "open_virtual"]
+__all__ = ["device_trust", "open_connection", "open_session", "open_token", "open_virtual"]
 
 _VIRTUAL = "virtual:"
+_MAX_CERTIFICATES = 1 << 20
 
 
 @contextmanager
@@ -34,7 +36,9 @@ def open_connection(invocation: Invocation) -> Iterator[CardConnection]:
             invocation.trace.begin(
                 TraceHeader(connection.atr, connection.limits, connection.has_panel)
             )
-            yield RecordingConnection(connection, TrafficLog(invocation.trace.write))
+            yield RecordingConnection(
+                connection, TrafficLog(invocation.trace.write), ciphertext=invocation.ciphertext
+            )
 
 
 @contextmanager
@@ -42,11 +46,22 @@ def open_token(invocation: Invocation) -> Iterator[SigningToken]:
     """The token of ``--token``, for as long as the block lasts."""
     from ushield.signing.opening import token_behind
 
+    trust = device_trust(invocation)
     with (
         open_connection(invocation) as connection,
-        token_behind(connection, invocation.driver) as token,
+        token_behind(connection, invocation.driver, trust) as token,
     ):
         yield token
+
+
+def device_trust(invocation: Invocation) -> DeviceTrust | None:
+    """Which devices ``--device-ca`` trusts; ``None`` for any."""
+    if invocation.device_ca is None:
+        return None
+    from ushield.cli.files import read_file
+    from ushield.drivers.trust import DeviceTrust
+
+    return DeviceTrust.from_pem(read_file(invocation.device_ca, at_most=_MAX_CERTIFICATES))
 
 
 @contextmanager

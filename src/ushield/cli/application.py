@@ -11,7 +11,13 @@ from typing import Any, NoReturn
 import click
 
 from ushield.cli.exit_codes import ExitCode, exit_code
-from ushield.cli.invocation import Invocation, driver_option, json_option, token_option
+from ushield.cli.invocation import (
+    Invocation,
+    device_ca_option,
+    driver_option,
+    json_option,
+    token_option,
+)
 from ushield.cli.output import survive_any_terminal
 from ushield.errors import UShieldError
 
@@ -129,6 +135,7 @@ application = Application(
     params=[
         token_option(envvar="USHIELD_TOKEN", show_envvar=True),
         driver_option(envvar="USHIELD_DRIVER", show_envvar=True),
+        device_ca_option(envvar="USHIELD_DEVICE_CA", show_envvar=True),
         json_option(),
         click.Option(
             ["--version"],

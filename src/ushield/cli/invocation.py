@@ -16,6 +16,7 @@ __all__ = [
     "Command",
     "Invocation",
     "TokenCommand",
+    "device_ca_option",
     "driver_option",
     "json_option",
     "pass_invocation",
@@ -26,7 +27,8 @@ __all__ = [
 @dataclass(slots=True)
 class Invocation:
     """One run: which token, by which driver (if one is named), how to answer, where its APDUs are
-    recorded (if at all), and whether the last try of a PIN may be spent.
+    recorded (if at all; as ciphertext if wanted), whether the last try of a PIN may be spent, and a
+    file with the certificates of devices, or of their makers, of which the token must be one.
     """
 
     output: Output = field(default_factory=Output)
@@ -34,6 +36,8 @@ class Invocation:
     driver: str | None = None
     trace: TraceWriter | None = None
     allow_last_try: bool = False
+    ciphertext: bool = False
+    device_ca: str | None = None
 
 
 pass_invocation = click.make_pass_decorator(Invocation)
@@ -90,6 +94,24 @@ def driver_option(**settings: Any) -> click.Option:
     )
 
 
+def _set_device_ca(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Invocation).device_ca = value
+
+
+def device_ca_option(**settings: Any) -> click.Option:
+    """``--device-ca FILE``; ``settings`` go to `click.Option`."""
+    return click.Option(
+        ["--device-ca"],
+        metavar="FILE",
+        type=click.Path(dir_okay=False),
+        expose_value=False,
+        callback=_set_device_ca,
+        help="Only tokens whose device certificate is in FILE (PEM), or issued by one in it.",
+        **settings,
+    )
+
+
 class Command(click.Command):
     """A command that takes ``--json`` after its name as well as before."""
 
@@ -103,4 +125,4 @@ class TokenCommand(Command):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self.params += [token_option(), driver_option()]
+        self.params += (token_option(), driver_option(), device_ca_option())

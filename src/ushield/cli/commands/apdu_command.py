@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ushield.cli.access import open_connection
+from ushield.cli.access import device_trust, open_connection
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
-from ushield.errors import ApduInvalid, NoDriver
+from ushield.errors import ApduInvalid, CapabilityMissing, NoDriver
 
 if TYPE_CHECKING:
+    from ushield.drivers.base import TokenDriver
     from ushield.iso7816.traffic import Exchange
+    from ushield.transport.connection import CardConnection
 
 __all__ = ["command"]
 
@@ -22,19 +24,26 @@ __all__ = ["command"]
 @click.command(cls=TokenCommand)
 @click.argument("commands", metavar="HEX...", nargs=-1, required=True)
 @click.option("--no-driver", is_flag=True, help="Send nothing before: no SELECT by a driver.")
+@click.option("--secure", is_flag=True, help="Send them through the driver's secure channel.")
 @pass_invocation
-def command(invocation: Invocation, commands: tuple[str, ...], no_driver: bool) -> None:
+def command(
+    invocation: Invocation, commands: tuple[str, ...], no_driver: bool, secure: bool
+) -> None:
     """Send command APDUs as they are, and explain the answers.
 
     HEX is one whole command; spaces and colons in it are ignored. With - the commands come from
     the standard input, a line each: those that carry a PIN come in no other way, and their bodies
-    are not shown.
+    are not shown. They go as they are, and end a secure channel, unless --secure puts them into
+    one.
 
     Example: ushield apdu "00 A4 04 00 08 F0 55 53 48 49 45 4C 44 00"
     """
     from ushield.drivers.registry import driver_for
     from ushield.iso7816.traffic import Exchange, PanelReading, RecordingConnection, TrafficLog
 
+    trust = device_trust(invocation)
+    if no_driver and (secure or trust is not None):
+        raise click.UsageError("a secure channel takes the driver")
     apdus = list(_read(commands))
     exchanges: list[Exchange] = []
 
@@ -45,17 +54,30 @@ def command(invocation: Invocation, commands: tuple[str, ...], no_driver: bool) 
 
     with open_connection(invocation) as connection:
         atr = connection.atr
+        driver = None
         if not no_driver:
             # A driver selects its application, which is what most commands need; a card that no
             # driver knows gets the commands all the same.
             with suppress(NoDriver):
-                driver_for(connection)
-        recorded = RecordingConnection(connection, TrafficLog(note))
+                driver = driver_for(connection)
+        if driver is not None and trust is not None:
+            trust.check(driver)
+        spoken_to = _secured(driver) if secure else connection
+        recorded = RecordingConnection(spoken_to, TrafficLog(note))
         for apdu in apdus:
             recorded.transmit(apdu)
     invocation.output.result(
         {"atr": atr.hex(), "exchanges": [_facts(exchange) for exchange in exchanges]}, ""
     )
+
+
+def _secured(driver: TokenDriver | None) -> CardConnection:
+    from ushield.drivers.base import Capability
+
+    capability = Capability.SECURE_CHANNEL
+    if driver is None or capability not in driver.info.capabilities:
+        raise CapabilityMissing("there is no secure channel to this card", capability=capability)
+    return driver.connection
 
 
 def _read(commands: Sequence[str]) -> Iterator[bytes]:

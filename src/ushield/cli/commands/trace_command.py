@@ -27,6 +27,11 @@ def command() -> None:
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.argument("arguments", metavar="COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option(
+    "--ciphertext",
+    is_flag=True,
+    help="Record what is on the wire, not what was said through the secure channel.",
+)
 @pass_invocation
 @click.pass_context
 def record(
@@ -34,7 +39,9 @@ def record(
     invocation: Invocation,
     file: str,
     arguments: tuple[str, ...],
+    *,
     force: bool,
+    ciphertext: bool,
 ) -> None:
     """Run COMMAND, a command of ushield with its options, and record its APDUs in FILE.
 
@@ -57,7 +64,7 @@ def record(
     except OSError as error:
         raise FileFailed(f"{file}: {reason_of(error)}") from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        invocation.trace = TraceWriter(stream)
+        invocation.trace, invocation.ciphertext = TraceWriter(stream), ciphertext
         try:
             with wanted.make_context(name, rest, parent=context.find_root()) as child:
                 wanted.invoke(child)

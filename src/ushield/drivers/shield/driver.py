@@ -47,13 +47,18 @@ class ShieldDriver(PinCommands, ObjectCommands, RequestCommands):
 
     @property
     def connection(self) -> CardConnection:
-        """The card below."""
+        """The card below, through the secure channel if there is one."""
         return self._link.connection
 
     @property
     def info(self) -> TokenInfo:
         """What the token told when it was opened, or last renamed or reset."""
         return self._link.info
+
+    @property
+    def proven_by(self) -> bytes | None:
+        """The certificate (DER) of the device that the secure channel was proven by, if any."""
+        return self._link.device_certificate
 
     def reset(self) -> None:
         """Power the card off and on and open the token again: ends any request and the login."""
