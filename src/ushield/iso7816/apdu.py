@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ushield.errors import ApduInvalid
-from ushield.iso7816.masking import SECRET_INSTRUCTIONS
+from ushield.iso7816.masking import carries_secret
 from ushield.iso7816.status import StatusWord
 
 __all__ = [
@@ -85,7 +85,7 @@ class CommandApdu:
 
     def __repr__(self) -> str:
         head = f"{self.cla:02X} {self.ins:02X} {self.p1:02X} {self.p2:02X}"
-        if self.ins in SECRET_INSTRUCTIONS:
+        if carries_secret(bytes((0, self.ins & 0xFF, 0, 0, 0)) + self.data):
             body = f"{len(self.data)} bytes hidden"
         else:
             body = f"data={self.data.hex()!r}"

@@ -13,7 +13,7 @@ from time import perf_counter
 from ushield.errors import ApduInvalid, UShieldError
 from ushield.iso7816.apdu import CommandApdu
 from ushield.iso7816.layer import Channel, ConnectionLayer, secure
-from ushield.iso7816.masking import SECRET_INSTRUCTIONS
+from ushield.iso7816.masking import carries_secret
 from ushield.iso7816.status import describe
 from ushield.transport.connection import CardConnection
 
@@ -62,7 +62,7 @@ class Exchange:
         if not _must_mask(command):
             return cls(command, response, milliseconds, size)
         header, lc = b"", None
-        if size > 4 and command[1] in SECRET_INSTRUCTIONS:
+        if carries_secret(command):
             header = command[:4]
             try:
                 lc = len(CommandApdu.decode(command).data)
@@ -108,7 +108,7 @@ class PanelReading:
 
 def _must_mask(command: bytes) -> bool:
     """Whether a body may hold a secret: by its instruction, or because nobody can tell."""
-    if len(command) > 4 and command[1] in SECRET_INSTRUCTIONS:
+    if carries_secret(command):
         return True
     try:
         CommandApdu.decode(command)
