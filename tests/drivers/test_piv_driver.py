@@ -44,7 +44,7 @@ from ushield.errors import (
 )
 from ushield.iso7816.tlv import encode
 from ushield.pin import KnownManagementKey, ManagementKey, Pin, PinReference
-from ushield.piv.commands import DEFAULT_MANAGEMENT_KEY, ManagementAlgorithm
+from ushield.piv.commands import DEFAULT_MANAGEMENT_KEY, Instruction, ManagementAlgorithm
 from ushield.shield.events import PanelKey
 
 SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -140,6 +140,8 @@ def test_pin_and_puk_are_changed_by_the_old_ones(bench: PivBench) -> None:
         with pytest.raises(PinInvalid):
             bench.driver.change_pin(PinReference.USER, Pin(OTHER_PIN), Pin(bad))
     assert bench.tries == (6, 10)
+    sent = [each.command[1] for each in bench.exchanges]
+    assert sent.count(Instruction.CHANGE_REFERENCE_DATA) == 2
 
 
 def test_no_secret_is_in_what_is_recorded(bench: PivBench) -> None:

@@ -19,7 +19,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from tests.drivers.bench import issue
+from tests.pki import NOW, authority, pem
+from tests.transaction.strategies import TRANSFER
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
+from ushield.bank import BlindTransaction, TrustStore, verify_transaction
 from ushield.drivers.base import Capability, Demand, KeyOptions, KeyUsage
 from ushield.drivers.piv import PivDriver
 from ushield.drivers.registry import driver_for
@@ -34,6 +37,7 @@ from ushield.errors import (
     SlotOccupied,
 )
 from ushield.pin import KnownManagementKey, ManagementKey, Pin, PinReference
+from ushield.signing import Progress, SigningToken, TouchDue
 from ushield.transport.usb.connection import open_usb
 from ushield.transport.usb.discovery import find_readers
 from ushield.virtual.usb import VirtualBackend, VirtualUsbDevice
@@ -166,6 +170,23 @@ def test_a_key_signs_after_the_pin_and_not_after_logging_out(driver: PivDriver) 
     driver.logout()
     with pytest.raises(LoginRequired):
         driver.sign_digest(reference, HashAlgorithm.SHA256, DIGEST)
+
+
+def test_a_transaction_is_signed_blindly_and_a_bank_that_accepts_it_reads_it(
+    driver: PivDriver,
+) -> None:
+    with SigningToken(driver) as token, token.session() as session:
+        session.prove_management_key(KnownManagementKey.DEFAULT)
+        made = session.generate_key(KeyAlgorithm.P256, KeyUsage.AUTHENTICATION)
+        assert made.label == "9c"
+        session.import_certificates(issue(made.info.public_key))
+        told: list[Progress] = []
+        signature = session.sign_without_display(TRANSFER, pin="123456", progress=told.append)
+    assert told == [TouchDue(certain=False)]
+    blind_ca = TrustStore.load(pem(authority("Test Bank CA")))
+    found = verify_transaction(signature.der, TrustStore(()), NOW, accept_blind=blind_ca)
+    assert isinstance(found, BlindTransaction)
+    assert found.transaction == TRANSFER
 
 
 def test_what_the_card_has_not_is_said(driver: PivDriver) -> None:
