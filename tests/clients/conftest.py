@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +30,9 @@ PIN, PUK = "135790", "86420864"
 MANAGEMENT_KEY = "010203040506070801020304050607080102030405060708"
 INSTALL = (
     "apt-get install pcscd vsmartcard-vpcd opensc yubico-piv-tool gnutls-bin openssl"
-    " libpcsclite-dev swig gcc && pip install 'ushield[clients]'"
+    " openssh-client openssh-server libpcsclite-dev swig gcc && pip install 'ushield[clients]'"
 )
+OPENSC = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
 _DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 _SOCKET = Path("/run/pcscd/pcscd.comm")
 _PATIENCE = 20.0
@@ -138,7 +139,19 @@ class Card:
         """Whether pcscd knows of a card in the reader."""
         return any(reader.has_card for reader in find_readers())
 
-    def run(self, program: str, *arguments: str, status: int = 0, stdin: str | None = None) -> str:
+    @staticmethod
+    def free_port() -> int:
+        """A port of this machine that nobody uses."""
+        return _free_port()
+
+    def run(
+        self,
+        program: str,
+        *arguments: str,
+        status: int = 0,
+        stdin: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
         """What a program prints; its exit status must be ``status``."""
         path = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         if path is None:
@@ -146,6 +159,7 @@ class Card:
         done = subprocess.run(
             [path, *arguments],
             cwd=self.folder,
+            env={**os.environ, **(environment or {})},
             input=stdin,
             capture_output=True,
             text=True,
@@ -196,6 +210,33 @@ def card(pcscd: int, tmp_path: Path) -> Iterator[Card]:
     """A fresh token in the reader, with `PIN` and `PUK`."""
     create_token(tmp_path / "token", pin=PIN, puk=PUK)
     with in_reader(tmp_path / "token", pcscd) as card:
+        yield card
+
+
+@pytest.fixture(scope="session")
+def enrolment(pcscd: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a token that ykman has put keys and certificates on, and the public keys."""
+    folder = tmp_path_factory.mktemp("enrolled")
+    create_token(folder / "token", pin=PIN, puk=PUK)
+    with in_reader(folder / "token", pcscd) as card:
+        for slot, algorithm in (("9a", "ECCP256"), ("9c", "RSA2048")):
+            common = ("--reader", READER, "piv")
+            card.run(
+                "ykman", *common, "keys", "generate", "-m", MANAGEMENT_KEY, "-a", algorithm, slot,
+                f"{slot}.pub",
+            )  # fmt: skip
+            card.run(
+                "ykman", *common, "certificates", "generate", "-m", MANAGEMENT_KEY, "-P", PIN,
+                "-s", f"CN={slot}", slot, f"{slot}.pub",
+            )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def enrolled(pcscd: int, enrolment: Path, tmp_path: Path) -> Iterator[Card]:
+    """A P-256 key in 9A and an RSA key in 9C, each with its certificate."""
+    shutil.copytree(enrolment, tmp_path / "enrolled")
+    with in_reader(tmp_path / "enrolled" / "token", pcscd) as card:
         yield card
 
 

@@ -6,26 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.clients.conftest import MANAGEMENT_KEY, PIN, READER, Card, debian_version
+from tests.clients.conftest import OPENSC, PIN, READER, Card, debian_version
 
 pytestmark = pytest.mark.clients
 Tell = Callable[[str, str], None]
-
-
-@pytest.fixture
-def enrolled(card: Card) -> Card:
-    """An RSA key in 9C and a P-256 key in 9A, each with its certificate."""
-    for slot, algorithm in (("9a", "ECCP256"), ("9c", "RSA2048")):
-        common = ("--reader", READER, "piv")
-        card.run(
-            "ykman", *common, "keys", "generate", "-m", MANAGEMENT_KEY, "-a", algorithm, slot,
-            f"{slot}.pub",
-        )  # fmt: skip
-        card.run(
-            "ykman", *common, "certificates", "generate", "-m", MANAGEMENT_KEY, "-P", PIN,
-            "-s", f"CN={slot}", slot, f"{slot}.pub",
-        )  # fmt: skip
-    return card
 
 
 def test_opensc_knows_the_card(card: Card, version: Tell) -> None:
@@ -85,8 +69,26 @@ def test_openssl_verifies_what_pkcs11_tool_signs(
 
 def test_p11tool_lists_the_certificates(enrolled: Card, version: Tell) -> None:
     version("gnutls-bin", debian_version("gnutls-bin"))
-    output = enrolled.run(
-        "p11tool", "--provider", "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so",
-        "--list-all-certs", "pkcs11:",
-    )  # fmt: skip
+    output = enrolled.run("p11tool", "--provider", OPENSC, "--list-all-certs", "pkcs11:")
     assert output.count("X.509 Certificate") >= 2
+
+
+@pytest.mark.parametrize("slot", ["9a", "9c"])
+def test_p11tool_logs_in_and_signs(enrolled: Card, version: Tell, slot: str) -> None:
+    version("gnutls-bin", debian_version("gnutls-bin"))
+    number = {"9a": "01", "9c": "02"}[slot]
+    key = f"pkcs11:id=%{number};type=private?pin-value={PIN}"
+    output = enrolled.run("p11tool", "--provider", OPENSC, "--login", "--test-sign", key)
+    assert "Signing using" in output
+    assert "Verifying against public key in the token... ok" in output
+
+
+def test_a_locked_pin_is_told_and_the_right_one_does_not_help(
+    enrolled: Card, version: Tell
+) -> None:
+    version("opensc", debian_version("opensc"))
+    for _ in range(6):
+        enrolled.run("pkcs11-tool", "-O", "--login", "--pin", "908172", status=1)
+    assert "user PIN locked" in enrolled.run("pkcs11-tool", "-L")
+    refused = enrolled.run("pkcs11-tool", "-O", "--login", "--pin", PIN, status=1)
+    assert "CKR_PIN_LOCKED" in refused

@@ -199,12 +199,18 @@ def test_the_numbers_are_those_of_pyscard() -> None:
             assert theirs == {value}, name
 
 
-def test_a_token_that_pcscd_holds_is_busy_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_that_pcscd_holds_is_busy_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("smartcard", reason=INSTALL)
     held = _busy(Holder(71, "pcscd"))
     assert (held.pid, held.program) == (71, "pcscd")
     for word in ("pcsc:READER", "systemctl stop pcscd.socket pcscd.service"):
         assert word in held.remedy
+    assert INSTALL not in held.remedy
     assert "pcscd" not in _busy(Holder(71, "gpg")).remedy
+    monkeypatch.setitem(sys.modules, "smartcard", None)
+    assert INSTALL in _busy(Holder(71, "pcscd")).remedy
 
 
 def test_where_the_holder_is_hidden_a_running_pcscd_is_suspected(
