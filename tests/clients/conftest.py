@@ -58,17 +58,10 @@ def _free_port() -> int:
     return port
 
 
-@pytest.fixture(scope="session")
-def pcscd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of vpcd in a pcscd that runs for this session alone."""
-    if not (shutil.which("pcscd") and _DRIVER.exists()):
-        pytest.skip(f"no pcscd with vpcd here; {INSTALL}")
-    if os.geteuid() != 0:
-        pytest.skip("pcscd makes its socket in /run, as root")
-    if _listens(str(_SOCKET)):
-        pytest.skip("another pcscd runs here; end it for these tests")
+@contextmanager
+def running_pcscd(folder: Path) -> Iterator[int]:
+    """A pcscd with vpcd, configured in ``folder``; vpcd's port."""
     port = _free_port()
-    folder = tmp_path_factory.mktemp("pcscd")
     (folder / "vpcd").write_text(
         f'FRIENDLYNAME "Virtual PCD"\nDEVICENAME /dev/null:{port:#06X}\n'.replace("0X", "0x")
         + f"LIBPATH {_DRIVER}\nCHANNELID {port:#06x}\n"
@@ -86,6 +79,19 @@ def pcscd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(_PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def pcscd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of vpcd in a pcscd that runs for this session alone."""
+    if not (shutil.which("pcscd") and _DRIVER.exists()):
+        pytest.skip(f"no pcscd with vpcd here; {INSTALL}")
+    if os.geteuid() != 0:
+        pytest.skip("pcscd makes its socket in /run, as root")
+    if _listens(str(_SOCKET)):
+        pytest.skip("another pcscd runs here; end it for these tests")
+    with running_pcscd(tmp_path_factory.mktemp("pcscd")) as port:
+        yield port
 
 
 class _Stalled:

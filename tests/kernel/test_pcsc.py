@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
 
 from tests.cli.conftest import Enrolled
 from tests.clients.conftest import INSTALL, debian_version
+from tests.drivers.bench import issue
 from tests.kernel.conftest import MakeEnrolled
 from tests.kernel.guest import Guest, Running
 from tests.kernel.test_usbip import accepted, signing
 from tests.kernel.tokens import Plug, served
+from ushield.algorithms import KeyAlgorithm
+from ushield.drivers.base import KeyOptions, KeyUsage
+from ushield.drivers.piv import PivDriver
 from ushield.drivers.setup import LIBCCID_LIST, libccid_list, udev_rules
+from ushield.pin import KnownManagementKey
+from ushield.virtual.scheme import SCHEME as VIRTUAL
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(240)]
 
 DRIVER = Path("/usr/lib/pcsc/drivers/ifd-ccid.bundle")
-MODULE = "/usr/lib/x86_64-linux-gnu/opensc-pkcs11.so"
 
 
 @pytest.fixture(scope="module")
 def enrolled(enrol: MakeEnrolled) -> Enrolled:
-    return enrol()
+    """A token with a key for payments, and one of PIV with its certificate in 9A."""
+    made = enrol()
+    driver = PivDriver.probe(VIRTUAL.open(str(made.path)))
+    assert driver is not None
+    driver.prove_management_key(KnownManagementKey.DEFAULT)
+    place = KeyOptions(place="9a")
+    key = driver.generate_key(KeyAlgorithm.P256, KeyUsage.AUTHENTICATION, "", place)
+    driver.write_certificate(issue(key.public_key), "")
+    driver.close()
+    (made.folder / "9a.pub").write_bytes(
+        load_der_public_key(key.public_key).public_bytes(
+            Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +107,8 @@ def pcscd(guest: Guest, plug: Plug) -> Iterator[Service]:
 
 
 def test_udev_gives_the_token_to_the_person_at_the_machine(guest: Guest, plug: Plug) -> None:
+    if shutil.which("udevadm") is None:
+        pytest.skip("no udevadm here; apt-get install udev")
     rules = guest.folder / "70-ushield.rules"
     rules.write_text(udev_rules())
     place = "/run/udev/rules.d"
@@ -121,6 +151,27 @@ def test_a_payment_is_signed_through_libccid(
     paid = paying.wait()
     assert paid.code == 0, paid
     accepted(enrolled.folder / "pcsc.p7s", enrolled.ca)
+
+
+def test_opensc_finds_the_key_logs_in_signs_and_tells_of_a_wrong_pin(
+    guest: Guest, pcscd: Service, enrolled: Enrolled
+) -> None:
+    print(f"with opensc {debian_version('opensc')}")
+    data, signature = enrolled.folder / "data", enrolled.folder / "opensc.signature"
+    data.write_bytes(b"what is signed" * 100)
+    tool = ("pkcs11-tool", "--login", "--pin")
+    assert "ushield shield token" in guest.run("opensc-tool", "--list-readers").out
+    wrong = guest.run(*tool, "908172", "-O")
+    assert "CKR_PIN_INCORRECT" in wrong.out + wrong.err
+    listed = guest.run(*tool, enrolled.pin, "-O").out
+    assert "Private Key Object; EC" in listed
+    assert "Certificate Object" in listed
+    how = ("--id", "01", "--mechanism", "ECDSA-SHA256", "--signature-format", "openssl")
+    signed = guest.run(*tool, enrolled.pin, "--sign", *how, "-i", str(data), "-o", str(signature))
+    assert signed.code == 0, signed
+    key = load_pem_public_key((enrolled.folder / "9a.pub").read_bytes())
+    assert isinstance(key, EllipticCurvePublicKey)
+    key.verify(signature.read_bytes(), data.read_bytes(), ECDSA(SHA256()))
 
 
 def test_a_token_pulled_out_of_pcscd_while_it_asks_is_told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 
@@ -102,19 +103,20 @@ def test_a_late_answer_is_undone_though_the_caller_was_dismissed(caller: Caller)
     assert undone.wait(5)
 
 
-def test_an_interrupted_wait_leaves_the_call_to_the_thread(
-    caller: Caller, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    undone = threading.Event()
-    release = threading.Event()
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the clock's signals are POSIX'")
+def test_an_interrupted_wait_leaves_the_call_to_the_thread(caller: Caller) -> None:
+    undone, release = threading.Event(), threading.Event()
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(caller, "_wait", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        caller.call(lambda: release.wait(20), 5, late=lambda _: undone.set())
-    monkeypatch.undo()
-    # Whether it was begun or not, it gets in nobody's way.
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            caller.call(lambda: release.wait(20), 20, late=lambda _: undone.set())
+    finally:
+        signal.signal(signal.SIGALRM, before)
     release.set()
+    assert undone.wait(5)
     assert caller.call(lambda: 3, 5) == 3
