@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 import threading
@@ -36,6 +37,7 @@ pytestmark = pytest.mark.clients
 Tell = Callable[[str, str], None]
 SPEC = f"pcsc:{READER}"
 SELECT = bytes.fromhex("00A4040008F055534849454C4400")
+TRIES = bytes.fromhex("00200081")
 RANDOM = bytes.fromhex("0084000008")
 PIV_SELECT = bytes.fromhex("00A4040005A00000030800")
 
@@ -64,6 +66,7 @@ _, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
 handle = None
 for line in sys.stdin:
     what, *words = line.split()
+    answer = []
     if what == "connect":
         share = getattr(scard, "SCARD_SHARE_" + words[0])
         code, handle, _ = scard.SCardConnect(context, sys.argv[1], share, 3)
@@ -74,7 +77,7 @@ for line in sys.stdin:
     elif what == "transmit":
         apdu = list(bytes.fromhex(words[0]))
         code, answer = scard.SCardTransmit(handle, scard.SCARD_PCI_T1, apdu)
-    print(hex(code & 0xFFFFFFFF), flush=True)
+    print(hex(code & 0xFFFFFFFF), bytes(answer[-2:]).hex() if code == 0 else "", flush=True)
 if handle is not None:
     scard.SCardDisconnect(handle, scard.SCARD_LEAVE_CARD)
 scard.SCardReleaseContext(context)
@@ -94,8 +97,14 @@ scard.SCardReleaseContext(context)
         self.process.stdin.write(order + "\n")
 
     def answer(self) -> str:
+        """The return code, and the status word if there is one."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
+
+    def waits(self, seconds: float) -> bool:
+        """Whether it has no answer for so long."""
+        assert self.process.stdout is not None
+        return not select.select([self.process.stdout], [], [], seconds)[0]
 
     def do(self, order: str) -> str:
         self.begin(order)
@@ -201,24 +210,29 @@ def test_what_was_given_up_while_opening_keeps_nothing(card: Card, other: Other)
         open_pcsc(READER, timeout=0.3)
     assert time.monotonic() - began < 1.5
     assert other.do("end") == "0x0"
-    # The late opening is undone about now, with a reset.
-    end = time.monotonic() + 10
-    while other.do(f"transmit {SELECT.hex()}") != "0x0":
-        assert time.monotonic() < end
-        other.do("connect SHARED")
+    # The late opening is undone about now.
+    eventually_opens()
 
 
-def test_a_program_that_is_connected_and_idle_waits_until_the_card_is_free(
-    card: Card, other: Other
-) -> None:
+def test_programs_that_share_the_card_wait_until_it_is_free(card: Card, other: Other) -> None:
     assert other.do("connect SHARED") == "0x0"
-    with open_token(SPEC) as token:
-        other.begin(f"transmit {PIV_SELECT.hex()}")
-        time.sleep(0.5)
-        # Had it got through, PIV would be selected now, and this a foreign instruction.
-        assert token.pin.tries_left == 6
-    # And it is told that its selection is gone.
+    connection = open_pcsc(READER)
+    connection.transmit(SELECT)
+    other.begin(f"transmit {PIV_SELECT.hex()}")
+    assert other.waits(0.7)
+    assert connection.transmit(TRIES) == b"\x63\xc6"
+    connection.close()
+    # It is told that there was a reset.
     assert other.answer() == "0x80100068"
+
+
+def test_what_was_selected_and_verified_is_left_to_nobody(card: Card, other: Other) -> None:
+    connection = open_pcsc(READER)
+    connection.transmit(SELECT)
+    assert connection.transmit(TRIES) == b"\x63\xc6"
+    connection.close()
+    assert other.do("connect SHARED") == "0x0"
+    assert other.do(f"transmit {TRIES.hex()}") != "0x0 63c6"
 
 
 def test_a_second_opening_is_busy(card: Card, connection: PcscConnection) -> None:
@@ -236,8 +250,7 @@ def test_a_command_that_takes_too_long_is_given_up_and_its_late_answer_dropped(
         with pytest.raises(TransferTimeout):
             connection.transmit(RANDOM, timeout=0.2)
         release()
-    answer = connection.transmit(bytes.fromhex("00200081"), timeout=5)
-    assert answer == b"\x63\xc6"
+    assert connection.transmit(TRIES, timeout=5) == b"\x63\xc6"
 
 
 def test_a_stuck_card_lets_close_return_and_is_let_go_once_it_answers(
