@@ -72,6 +72,8 @@ for line in sys.stdin:
         code, handle, _ = scard.SCardConnect(context, sys.argv[1], share, 3)
     elif what == "begin":
         code = scard.SCardBeginTransaction(handle)
+    elif what == "reset":
+        code, _ = scard.SCardReconnect(handle, scard.SCARD_SHARE_SHARED, 3, scard.SCARD_RESET_CARD)
     elif what == "end":
         code = scard.SCardEndTransaction(handle, scard.SCARD_LEAVE_CARD)
     elif what == "transmit":
@@ -198,6 +200,19 @@ def test_another_program_s_transaction_is_waited_for_in_time(card: Card, other: 
     with ThreadPoolExecutor() as pool:
         opening = pool.submit(open_pcsc, READER, timeout=10)
         time.sleep(0.3)
+        assert other.do("end") == "0x0"
+        opening.result().close()
+
+
+def test_a_reset_at_the_end_of_another_program_s_turn_is_no_obstacle(
+    card: Card, other: Other
+) -> None:
+    assert other.do("connect SHARED") == "0x0"
+    assert other.do("begin") == "0x0"
+    with ThreadPoolExecutor() as pool:
+        opening = pool.submit(open_pcsc, READER, timeout=10)
+        time.sleep(0.3)
+        assert other.do("reset") == "0x0"
         assert other.do("end") == "0x0"
         opening.result().close()
 

@@ -28,6 +28,7 @@ __all__ = ["PcscCard", "find_usb_address"]
 
 _USB_CHANNEL: Final = 0x20
 _T1: Final = 1
+_MAX_RESETS: Final = 5
 # pcscd looks at its readers every 0.4 s.
 _NOTICE_SECONDS: Final = 1.5
 _NOTICE_STEP: Final = 0.05
@@ -67,7 +68,7 @@ class PcscCard:
             card = cls(scard, context, handle, reader, exclusive=exclusive)
             try:
                 if not exclusive:
-                    check(scard.SCardBeginTransaction(handle), "getting the card for ourselves")
+                    _begin(scard, handle)
                 card.reset()
             except BaseException:
                 scard.SCardDisconnect(handle, scard.SCARD_LEAVE_CARD)
@@ -155,6 +156,18 @@ def _usb_address(scard: ModuleType, handle: int) -> tuple[int, int] | None:
     if channel >> 16 != _USB_CHANNEL:
         return None
     return channel >> 8 & 0xFF, channel & 0xFF
+
+
+def _begin(scard: ModuleType, handle: int) -> None:
+    """Begin the transaction that keeps others out."""
+    for _ in range(_MAX_RESETS):
+        code = scard.SCardBeginTransaction(handle)
+        if code & 0xFFFFFFFF != ReturnCode.RESET_CARD:
+            break
+        # Whoever had the card before has left it with a reset, which has to be taken note of.
+        protocols = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
+        scard.SCardReconnect(handle, scard.SCARD_SHARE_SHARED, protocols, scard.SCARD_LEAVE_CARD)
+    check(code, "getting the card for ourselves")
 
 
 def _connect(scard: ModuleType, context: int, reader: str) -> tuple[int, bool]:
