@@ -28,6 +28,8 @@ __all__ = [
     "NoDriver",
     "ObjectNotFound",
     "PinChangeRequired",
+    "PinEntryCancelled",
+    "PinEntryTimedOut",
     "PinError",
     "PinIncorrect",
     "PinInvalid",
@@ -459,6 +461,20 @@ class PinChangeRequired(PinError):
 
     code = "pin-change-required"
     default_remedy = "Change it first: `ushield pin change`."
+
+
+class PinEntryCancelled(PinError):
+    """The person pressed Cancel on the reader's keys; no try was spent."""
+
+    code = "pin-entry-cancelled"
+    default_remedy = "Enter the PIN on the reader and press OK there."
+
+
+class PinEntryTimedOut(PinError):
+    """Nobody finished the PIN on the reader's keys in time; no try was spent."""
+
+    code = "pin-entry-timed-out"
+    default_remedy = "Enter the PIN on the reader, and press OK there before its time is over."
 
 
 class ConfirmationError(UShieldError):

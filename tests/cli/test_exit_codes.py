@@ -62,6 +62,8 @@ DOCUMENTED = {
     errors.TimedOut: 31,
     errors.HostCancelled: 33,
     errors.KeyHeld: 30,
+    errors.PinEntryCancelled: 33,
+    errors.PinEntryTimedOut: 31,
     errors.DisplayRefused: 32,
     errors.ScreenBusy: 12,
     errors.RequestPending: 3,

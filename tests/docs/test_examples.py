@@ -30,6 +30,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 README = REPOSITORY / "README.md"
 TUTORIAL = REPOSITORY / "docs" / "tutorial.md"
 TESTING = REPOSITORY / "docs" / "testing.md"
+READERS = REPOSITORY / "docs" / "readers.md"
 DRIVER = REPOSITORY / "docs" / "write-a-driver.md"
 YUBIKEY = REPOSITORY / "docs" / "how-to-yubikey.md"
 
@@ -117,6 +118,14 @@ def test_the_fixtures_do_what_the_testing_page_shows(pytester: pytest.Pytester) 
     (example,) = blocks(TESTING, "python")
     pytester.makepyfile(example)
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=3)
+
+
+def test_a_card_is_pulled_out_of_a_reader_as_the_readers_page_shows(
+    pytester: pytest.Pytester,
+) -> None:
+    (example,) = blocks(READERS, "python")
+    pytester.makepyfile(example)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 @pytest.fixture

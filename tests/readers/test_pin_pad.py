@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.readers.bench import KINDS, Kind, scheme
+from tests.readers.bench import KINDS, Kind, change_card, scheme
 from tests.transport.cards import OK, EchoCard, echo
 from ushield.ccid.descriptor import PinSupport
 from ushield.errors import CapabilityMissing, InputInvalid, TokenRemoved, TransferFailed
@@ -156,6 +156,14 @@ def test_a_card_pulled_out_while_the_pin_is_entered_gets_none_of_it(desk: Desk) 
     with pytest.raises(TokenRemoved):
         desk.with_keys(pull, lambda: desk.pad.verify(BARE))
     assert desk.card.seen == []
+
+
+def test_nobody_is_asked_for_the_pin_of_a_card_that_was_changed() -> None:
+    desk = Desk(with_pad(next(kind for kind in KINDS if "by itself" in kind.name)))
+    change_card(desk.reader, Answering())
+    with pytest.raises(TokenRemoved):
+        desk.pad.verify(BARE, timeout=1)
+    desk.connection.close()
 
 
 def test_closing_ends_the_entry_on_the_reader(simple: Desk) -> None:

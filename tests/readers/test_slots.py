@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+from usbip.core import OUT, Urb
 
 from tests.readers.bench import FAST, KINDS, Kind, change_card, echo_in, scheme
 from tests.transport.cards import OK, SLOW, EchoCard, echo, long_answer
 from ushield.ccid import ExchangeLevel
+from ushield.ccid.messages import MessageType
 from ushield.errors import (
     CapabilityMissing,
     SeveralTokens,
@@ -203,6 +205,27 @@ def test_slots_of_one_reader_are_open_at_once_and_do_not_mix() -> None:
     for connection in connections:
         connection.close()
     assert not any(card.powered for card in cards)
+
+
+def test_opening_another_slot_sends_nothing_but_its_power_up() -> None:
+    class Counted(VirtualReader):
+        def handle_urb(self, urb: Urb, respond: Callable[[Urb], None] | None = None) -> Urb | None:
+            if (urb.ep, urb.direction) == (1, OUT):
+                sent.append(urb.buffer[0])
+            answered: Urb | None = super().handle_urb(urb, respond)
+            return answered
+
+    sent: list[int] = []
+    reader = Counted(ReaderModel.of(EXTENDED, slots=2))
+    reader.insert(EchoCard(), 0)
+    reader.insert(EchoCard(), 1)
+    bus = scheme(reader)
+    first = bus.open("0-1/0")
+    sent.clear()
+    second = bus.open("0-1/1")
+    assert sent == [MessageType.ICC_POWER_ON]
+    first.close()
+    second.close()
 
 
 def test_closing_one_slot_leaves_the_others_alone_and_the_last_frees_the_reader() -> None:

@@ -315,8 +315,15 @@ def test_senseless_values_are_refused_by_name(
 def test_secrets_in_another_form_are_refused_unquoted(data: str) -> None:
     with pytest.raises(TlvInvalid) as caught:
         decode_change(bytes.fromhex(data))
-    assert str(caught.value) == "two objects 80 and 81 are due"
+    assert str(caught.value) == "two objects 80 and 81 are due, or two blocks"
     assert caught.value.__cause__ is None
+
+
+@given(st.binary(max_size=15), st.binary(max_size=15))
+def test_secrets_come_in_two_padded_blocks_from_a_pin_pad(proof: bytes, new: bytes) -> None:
+    data = proof.ljust(15, b"\xff") + new.ljust(15, b"\xff")
+    if data[0] != 0x80:
+        assert decode_change(data) == (proof.rstrip(b"\xff"), new.rstrip(b"\xff"))
 
 
 def test_the_repr_of_a_remote_unblock_hides_the_new_pin() -> None:

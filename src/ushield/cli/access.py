@@ -66,13 +66,22 @@ def device_trust(invocation: Invocation) -> DeviceTrust | None:
 
 @contextmanager
 def open_session(invocation: Invocation, pin: SecretSource) -> Iterator[SigningSession]:
-    """A session with the token of ``--token``, logged in by ``pin``."""
-    with (
-        open_token(invocation) as token,
-        pin.read() as secret,
-        token.session(secret, allow_last_try=invocation.allow_last_try) as session,
-    ):
-        yield session
+    """A session with the token of ``--token``, logged in by ``pin``.
+
+    Where no option says where the PIN is, and the reader has keys for it, it is entered there.
+    """
+    from ushield.transport.pin_pad import PinSupport
+
+    allow = invocation.allow_last_try
+    with open_token(invocation) as token:
+        if not pin.given and token.pin_pad & PinSupport.VERIFICATION:
+            with token.session() as session:
+                invocation.output.say("Enter the PIN on the reader.")
+                session.login(allow_last_try=allow)
+                yield session
+        else:
+            with pin.read() as secret, token.session(secret, allow_last_try=allow) as session:
+                yield session
 
 
 @contextmanager

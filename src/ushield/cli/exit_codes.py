@@ -57,6 +57,8 @@ _BY_ERROR: dict[type[errors.UShieldError], ExitCode] = {
     errors.PinError: ExitCode.PIN_WRONG,
     errors.PinLocked: ExitCode.PIN_LOCKED,
     errors.LastTryRefused: ExitCode.LAST_TRY_REFUSED,
+    errors.PinEntryCancelled: ExitCode.CANCELLED,
+    errors.PinEntryTimedOut: ExitCode.TIMED_OUT,
     errors.PinChangeRequired: ExitCode.POLICY_REFUSED,
     errors.ConfirmationError: ExitCode.REJECTED,
     errors.TimedOut: ExitCode.TIMED_OUT,

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
 from ushield.transport.connection import ApduLimits, CardConnection, DeviceInfo
+from ushield.transport.pin_pad import PinPad, pin_pad_of
 
 __all__ = ["Channel", "ConnectionLayer", "Securable", "secure"]
 
@@ -52,6 +53,11 @@ class ConnectionLayer:
     def has_panel(self) -> bool:
         """Whether there is a panel below."""
         return self._connection.has_panel
+
+    @property
+    def pin_pad(self) -> PinPad | None:
+        """The keys of the reader below."""
+        return pin_pad_of(self._connection)
 
     def hold(self, timeout: float | None = None) -> AbstractContextManager[object]:
         """Keep other threads' commands out."""

@@ -16,6 +16,7 @@ from ushield.iso7816.layer import Channel, ConnectionLayer, secure
 from ushield.iso7816.masking import carries_secret
 from ushield.iso7816.status import describe
 from ushield.transport.connection import CardConnection
+from ushield.transport.pin_pad import PinBlock, PinPad, PinSupport, pin_pad_of
 
 __all__ = ["Exchange", "PanelReading", "RecordingConnection", "TrafficLog"]
 
@@ -147,9 +148,40 @@ class TrafficLog:
             exchange = replace(exchange, response=_status_only(response))
         self._sink(exchange)
 
+    def record_entry(self, header: bytes, response: bytes | None, milliseconds: float) -> None:
+        """Hand on a command whose PIN was entered on the reader: its header is all there is."""
+        self._after_secret = True
+        self._sink(Exchange(header, _status_only(response), milliseconds, len(header), masked=True))
+
     def record_panel(self, report: bytes | None, milliseconds: float) -> None:
         """Hand on what a wait for the panel brought; there are no secrets in a report."""
         self._sink(PanelReading(report, milliseconds))
+
+
+class _RecordingPad:
+    """A `PinPad` that records what its entries come to."""
+
+    def __init__(self, pad: PinPad, log: TrafficLog) -> None:
+        self._pad = pad
+        self._log = log
+
+    @property
+    def support(self) -> PinSupport:
+        return self._pad.support
+
+    def verify(self, block: PinBlock, *, timeout: int = 30) -> bytes:
+        return self._entered(block, lambda: self._pad.verify(block, timeout=timeout))
+
+    def change(self, block: PinBlock, *, timeout: int = 30) -> bytes:
+        return self._entered(block, lambda: self._pad.change(block, timeout=timeout))
+
+    def _entered(self, block: PinBlock, enter: Callable[[], bytes]) -> bytes:
+        start, response = perf_counter(), None
+        try:
+            response = enter()
+        finally:
+            self._log.record_entry(block.header, response, (perf_counter() - start) * 1000)
+        return response
 
 
 class RecordingConnection(ConnectionLayer):
@@ -184,6 +216,12 @@ class RecordingConnection(ConnectionLayer):
                 raise
             self._log.record(command, response, (perf_counter() - start) * 1000)
         return response
+
+    @property
+    def pin_pad(self) -> PinPad | None:
+        """The reader's own keys, if any; entries are recorded."""
+        pad = pin_pad_of(self._connection)
+        return None if pad is None else _RecordingPad(pad, self._log)
 
     def read_panel(self, timeout: float) -> bytes | None:
         """Wait for the panel's next report, and record what came."""

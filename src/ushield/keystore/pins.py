@@ -6,9 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from ushield.drivers.base import TokenDriver
-from ushield.errors import LastTryRefused, PinLocked, ProtocolViolation
+from ushield.drivers.pad import PadDriver
+from ushield.errors import (
+    CapabilityMissing,
+    LastTryRefused,
+    PinInvalid,
+    PinLocked,
+    ProtocolViolation,
+)
 from ushield.keystore.secrets import borrowed
 from ushield.pin import Pin, PinReference, PinState
+from ushield.transport.pin_pad import PinSupport
 
 __all__ = ["TokenPin", "verify_guarded"]
 
@@ -39,11 +47,26 @@ def _last_try_guarded(
         yield
 
 
-def verify_guarded(driver: TokenDriver, pin: str | Pin, *, allow_last_try: bool) -> None:
+def _with_keys(driver: TokenDriver, support: PinSupport) -> PadDriver:
+    """The driver, if its token's reader has keys for this; `CapabilityMissing`."""
+    if isinstance(driver, PadDriver) and driver.pad_support & support:
+        return driver
+    raise CapabilityMissing(
+        "no PIN is given, and the reader has no keys to enter it on", capability="pin-pad"
+    )
+
+
+def verify_guarded(driver: TokenDriver, pin: str | Pin | None, *, allow_last_try: bool) -> None:
     """Verify the user's PIN, unless that could spend the last try and the caller did not allow it.
 
-    `PinIncorrect`, `PinLocked`, `PinInvalid`, `LastTryRefused`; the last two spend no try.
+    ``None`` has it entered on the reader. `PinIncorrect`, `PinLocked`, `PinInvalid`,
+    `LastTryRefused`, of which the last two spend no try; what `PadDriver` raises.
     """
+    if pin is None:
+        by_pad = _with_keys(driver, PinSupport.VERIFICATION)
+        with _last_try_guarded(driver, PinReference.USER, allow_last_try=allow_last_try):
+            by_pad.verify_pin_by_pad()
+        return
     with (
         borrowed(pin) as secret,
         _last_try_guarded(driver, PinReference.USER, allow_last_try=allow_last_try),
@@ -107,17 +130,50 @@ class TokenPin:
         """It is still the PIN the token came with."""
         return self.state.must_change
 
-    def change(self, old: str | Pin, new: str | Pin, *, allow_last_try: bool = False) -> None:
-        """Replace the user's PIN. `PinInvalid` for a bad ``new`` one spends no try."""
+    def change(
+        self,
+        old: str | Pin | None = None,
+        new: str | Pin | None = None,
+        *,
+        allow_last_try: bool = False,
+    ) -> None:
+        """Replace the user's PIN. `PinInvalid` for a bad ``new`` one spends no try.
+
+        Without either, both are entered on the reader's keys: `CapabilityMissing` if it has none,
+        `PinEntryCancelled`, `PinEntryTimedOut`.
+        """
         self._change(PinReference.USER, old, new, allow_last_try=allow_last_try)
 
-    def change_puk(self, old: str | Pin, new: str | Pin, *, allow_last_try: bool = False) -> None:
-        """Replace the PUK, by the old one."""
+    def change_puk(
+        self,
+        old: str | Pin | None = None,
+        new: str | Pin | None = None,
+        *,
+        allow_last_try: bool = False,
+    ) -> None:
+        """Replace the PUK, by the old one; without either as `change`."""
         self._change(PinReference.PUK, old, new, allow_last_try=allow_last_try)
 
     def _change(
-        self, reference: PinReference, old: str | Pin, new: str | Pin, *, allow_last_try: bool
+        self,
+        reference: PinReference,
+        old: str | Pin | None,
+        new: str | Pin | None,
+        *,
+        allow_last_try: bool,
     ) -> None:
+        if old is None or new is None:
+            if old is not new:
+                raise PinInvalid(
+                    "both the old and the new one, or neither, to enter them on the reader",
+                    reference=reference.value,
+                    rule="missing",
+                )
+            with self._reach() as driver:
+                by_pad = _with_keys(driver, PinSupport.MODIFICATION)
+                with _last_try_guarded(driver, reference, allow_last_try=allow_last_try):
+                    by_pad.change_pin_by_pad(reference)
+            return
         with (
             self._reach() as driver,
             borrowed(old, reference) as proof,

@@ -63,9 +63,11 @@ class Session:
         """
         return not self._closed and self._token.logged_in
 
-    def login(self, pin: str | Pin, *, allow_last_try: bool = False) -> None:
+    def login(self, pin: str | Pin | None = None, *, allow_last_try: bool = False) -> None:
         """Verify the user's PIN, for all sessions of the token.
 
+        Without a ``pin`` it is entered on the reader's keys and never in this machine:
+        `CapabilityMissing` if the reader has none, `PinEntryCancelled`, `PinEntryTimedOut`.
         `PinIncorrect` (with ``tries_left``), `PinLocked`, `PinInvalid`; `LastTryRefused` where a
         wrong one would lock it, unless ``allow_last_try``.
         """

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ushield.drivers.base import Demand, TokenDriver, TokenInfo
+from ushield.drivers.pad import PadDriver
 from ushield.errors import PinIncorrect, PinLocked, TokenRemoved, TransportError
 from ushield.keystore.catalogue import Catalogue
 from ushield.keystore.flags import SlotFlag, TokenFlag, token_flags
@@ -18,6 +19,7 @@ from ushield.keystore.session import Session, SessionClosed
 from ushield.keystore.slots import Slot
 from ushield.pin import Pin
 from ushield.shield.application import Counters
+from ushield.transport.pin_pad import PinSupport
 
 __all__ = ["Token"]
 
@@ -60,7 +62,16 @@ class Token:
     def flags(self) -> TokenFlag:
         """The token's PKCS #11 flags; the PIN counters in them are those of this moment."""
         with self.reach() as driver:
-            return token_flags(driver.pin_states())
+            flags = token_flags(driver.pin_states())
+        if self.pin_pad & PinSupport.VERIFICATION:
+            flags |= TokenFlag.PROTECTED_AUTHENTICATION_PATH
+        return flags
+
+    @property
+    def pin_pad(self) -> PinSupport:
+        """What of PINs can be entered on the keys of the reader that the token is in."""
+        with self.reach() as driver:
+            return driver.pad_support if isinstance(driver, PadDriver) else PinSupport(0)
 
     @property
     def counters(self) -> Counters:
@@ -151,8 +162,8 @@ class Token:
             self._lose()
             raise
 
-    def log_in(self, driver: TokenDriver, pin: str | Pin, *, allow_last_try: bool) -> None:
-        """Verify the PIN for all sessions; they call this."""
+    def log_in(self, driver: TokenDriver, pin: str | Pin | None, *, allow_last_try: bool) -> None:
+        """Verify the PIN for all sessions, ``None`` entered on the reader; they call this."""
         try:
             verify_guarded(driver, pin, allow_last_try=allow_last_try)
         except (PinIncorrect, PinLocked):

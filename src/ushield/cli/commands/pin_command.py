@@ -52,12 +52,16 @@ def change(invocation: Invocation, *, pin: SecretSource, new_pin: SecretSource) 
 
     Example: ushield pin change --pin-file old.txt --new-pin-file new.txt
     """
-    with (
-        open_token(invocation) as token,
-        pin.read() as old,
-        new_pin.read(twice=True) as new,
-    ):
-        token.pin.change(old, new, allow_last_try=invocation.allow_last_try)
+    from ushield.transport.pin_pad import PinSupport
+
+    allow = invocation.allow_last_try
+    with open_token(invocation) as token:
+        if not (pin.given or new_pin.given) and token.pin_pad & PinSupport.MODIFICATION:
+            invocation.output.say("Enter the old PIN on the reader, then twice the new one.")
+            token.pin.change(allow_last_try=allow)
+        else:
+            with pin.read() as old, new_pin.read(twice=True) as new:
+                token.pin.change(old, new, allow_last_try=allow)
     invocation.output.result({"changed": True}, "The PIN is changed.")
 
 
@@ -71,12 +75,16 @@ def change_puk(invocation: Invocation, *, puk: SecretSource, new_puk: SecretSour
 
     Example: ushield pin change-puk --puk-file old.txt --new-puk-file new.txt
     """
-    with (
-        open_token(invocation) as token,
-        puk.read() as old,
-        new_puk.read(twice=True) as new,
-    ):
-        token.pin.change_puk(old, new, allow_last_try=invocation.allow_last_try)
+    from ushield.transport.pin_pad import PinSupport
+
+    allow = invocation.allow_last_try
+    with open_token(invocation) as token:
+        if not (puk.given or new_puk.given) and token.pin_pad & PinSupport.MODIFICATION:
+            invocation.output.say("Enter the old PUK on the reader, then twice the new one.")
+            token.pin.change_puk(allow_last_try=allow)
+        else:
+            with puk.read() as old, new_puk.read(twice=True) as new:
+                token.pin.change_puk(old, new, allow_last_try=allow)
     invocation.output.result({"changed": True}, "The PUK is changed.")
 
 

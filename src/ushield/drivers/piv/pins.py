@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from time import monotonic
 
 from ushield.drivers.base import Capability, Demand
+from ushield.drivers.pad import change_by_pad, pad_support, verify_by_pad
 from ushield.drivers.piv.link import PivLink, decoded
 from ushield.drivers.piv.refusals import MANAGE, pin_refusal, refusal, tries_left
 from ushield.drivers.piv.touch import TOUCH_OF_POLICY, touch_refusal
@@ -33,6 +34,7 @@ from ushield.piv.commands import (
     Reference,
 )
 from ushield.piv.objects import decode_management_key, decode_response, encode_dynamic
+from ushield.transport.pin_pad import PinBlock, PinSupport
 
 __all__ = ["PinCommands"]
 
@@ -91,6 +93,26 @@ class PinCommands:
         self._link.quirks.pin_rules.check_format(secret, PinReference.USER)
         self._prove(Instruction.VERIFY, Reference.PIN, _filled(secret), PinReference.USER)
 
+    @property
+    def pad_support(self) -> PinSupport:
+        """What can be done on the keys of the reader that the card is in."""
+        return pad_support(self._link.connection)
+
+    def verify_pin_by_pad(self) -> None:
+        """Prove the PIN, entered on the reader."""
+        block = self._block(Instruction.VERIFY, Reference.PIN)
+        self._judge(verify_by_pad(self._link.connection, block), PinReference.USER)
+
+    def change_pin_by_pad(self, reference: PinReference) -> None:
+        """Replace PIN or PUK, both entered on the reader."""
+        block = self._block(Instruction.CHANGE_REFERENCE_DATA, _REFERENCES[reference])
+        self._judge(change_by_pad(self._link.connection, block, reference), reference)
+
+    def _block(self, instruction: Instruction, code: Reference) -> PinBlock:
+        rules = self._link.quirks.pin_rules
+        most = min(rules.max_length, PIN_SIZE)
+        return PinBlock(bytes((0, instruction, 0, code)), rules.min_length, most, PIN_SIZE)
+
     def logout(self) -> None:
         """Make the card forget PIN and management key, by taking its power if need be."""
         with self._link.connection.hold():
@@ -131,16 +153,18 @@ class PinCommands:
     def _prove(
         self, instruction: Instruction, code: Reference, body: bytes, proof: PinReference
     ) -> None:
-        response = self._link.send(instruction, 0, code, body, ne=0)
-        if response.ok:
+        self._judge(self._link.send(instruction, 0, code, body, ne=0).sw, proof)
+
+    def _judge(self, sw: int, proof: PinReference) -> None:
+        if sw == StatusWord.SUCCESS:
             return
-        if response.sw == StatusWord.STATE_CHANGED:
+        if sw == StatusWord.STATE_CHANGED:
             # Wrong, without a word on the tries that are left.
             state = self.pin_states().get(proof)
             if state is not None and state.locked:
                 raise PinLocked(reference=proof.value)
             raise PinIncorrect(reference=proof.value, tries_left=state.tries_left if state else 0)
-        raise pin_refusal(response.sw, proof)
+        raise pin_refusal(sw, proof)
 
     def unblock_challenge(self) -> bytes:
         """Not on a PIV card: it knows no bank."""

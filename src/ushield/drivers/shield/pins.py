@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ushield.drivers.base import Capability, Demand
+from ushield.drivers.pad import change_by_pad, pad_support, verify_by_pad
 from ushield.drivers.shield.link import ShieldLink, decoded
 from ushield.drivers.shield.refusals import UNBLOCK, pin_refusal, refusal
 from ushield.errors import PinInvalid, ProtocolViolation
+from ushield.iso7816.status import StatusWord
 from ushield.pin import KnownManagementKey, ManagementKey, Pin, PinReference, PinState
 from ushield.shield.application import decode_pin_states
-from ushield.shield.commands import CLA_VENDOR, PIN_REFERENCE_CODE, DataObject, Instruction
-from ushield.shield.pins import encode_change
+from ushield.shield.commands import CLA_ISO, CLA_VENDOR, PIN_REFERENCE_CODE, DataObject, Instruction
+from ushield.shield.pins import PAD_BLOCK, encode_change
 from ushield.shield.requests import UnblockChallenge, UnblockResponse
+from ushield.transport.pin_pad import PinBlock, PinSupport
 
 __all__ = ["PinCommands"]
+
+
+def _header(instruction: Instruction, reference: PinReference) -> bytes:
+    return bytes((CLA_ISO, instruction, 0, PIN_REFERENCE_CODE[reference]))
 
 
 class PinCommands:
@@ -39,6 +46,30 @@ class PinCommands:
         secret = pin.reveal()
         self._link.application.pin_rules.check_format(secret, PinReference.USER)
         self._prove(Instruction.VERIFY, PinReference.USER, secret)
+
+    @property
+    def pad_support(self) -> PinSupport:
+        """What can be done on the keys of the reader that the token is in."""
+        return pad_support(self._link.connection)
+
+    def verify_pin_by_pad(self) -> None:
+        """Prove the user's PIN, entered on the reader."""
+        rules = self._link.application.pin_rules
+        block = PinBlock(
+            _header(Instruction.VERIFY, PinReference.USER), rules.min_length, rules.max_length
+        )
+        sw = verify_by_pad(self._link.connection, block)
+        if sw != StatusWord.SUCCESS:
+            raise pin_refusal(sw, PinReference.USER, PinReference.USER)
+
+    def change_pin_by_pad(self, reference: PinReference) -> None:
+        """Replace the user's PIN or the PUK, both entered on the reader."""
+        rules = self._link.application.pin_rules
+        header = _header(Instruction.CHANGE_REFERENCE_DATA, reference)
+        block = PinBlock(header, rules.min_length, min(rules.max_length, PAD_BLOCK), PAD_BLOCK)
+        sw = change_by_pad(self._link.connection, block, reference)
+        if sw != StatusWord.SUCCESS:
+            raise pin_refusal(sw, reference, reference)
 
     def logout(self) -> None:
         """Make the token forget that a PIN was verified; ends the request on its screen."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,6 +23,7 @@ from ushield.iso7816.secure_messaging.scp03 import HostMessages
 from ushield.iso7816.secure_messaging.scp11 import HostAgreement
 from ushield.iso7816.status import describe
 from ushield.transport.connection import ApduLimits, CardConnection
+from ushield.transport.pin_pad import PinBlock, PinPad, PinSupport, pin_pad_of
 
 __all__ = ["SecureConnection"]
 
@@ -91,8 +94,7 @@ class SecureConnection(ConnectionLayer):
 
     def _open(self, deadline: float | None) -> HostMessages:
         if not self._selected:
-            select = CommandApdu(0, _SELECT, 4, 0, self._application, MAX_SHORT_NE)
-            self._ask(select, deadline)
+            self._select(deadline)
         self._selected = False
         agreement = HostAgreement(self._card_key)
         authenticate = CommandApdu(
@@ -105,17 +107,58 @@ class SecureConnection(ConnectionLayer):
         )
         return agreement.finish(self._ask(authenticate, deadline))
 
+    def _select(self, deadline: float | None) -> None:
+        self._ask(CommandApdu(0, _SELECT, 4, 0, self._application, MAX_SHORT_NE), deadline)
+
     def _ask(self, command: CommandApdu, deadline: float | None) -> bytes:
         response = self._channel.send(command, timeout=_left(deadline))
         if not response.ok:
             raise ChannelBroken(f"the token opens no secure channel: {describe(response.sw)}")
         return response.data
 
+    @property
+    def pin_pad(self) -> PinPad | None:
+        """The keys of the reader below: what is entered there goes to the card past the channel,
+        which is opened again afterwards.
+        """
+        pad = pin_pad_of(self._connection)
+        return None if pad is None else _PlainPad(pad, self._leave_channel)
+
+    @contextmanager
+    def _leave_channel(self) -> Iterator[None]:
+        with self._connection.hold():
+            if self._session is None and not self._selected:
+                self._select(None)
+            self._session, self._selected = None, False
+            yield
+
     def reset(self) -> bytes:
         """Power the card off and on; a channel is opened again when it is next needed."""
         with self._connection.hold():
             self._session, self._selected = None, False
             return self._connection.reset()
+
+
+class _PlainPad:
+    """A `PinPad` whose commands a channel makes way for."""
+
+    def __init__(
+        self, pad: PinPad, leave_channel: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._pad = pad
+        self._leave_channel = leave_channel
+
+    @property
+    def support(self) -> PinSupport:
+        return self._pad.support
+
+    def verify(self, block: PinBlock, *, timeout: int = 30) -> bytes:
+        with self._leave_channel():
+            return self._pad.verify(block, timeout=timeout)
+
+    def change(self, block: PinBlock, *, timeout: int = 30) -> bytes:
+        with self._leave_channel():
+            return self._pad.change(block, timeout=timeout)
 
 
 def _left(deadline: float | None) -> float | None:
