@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 from usbip.core import OUT, Urb
 
+from tests.cli.conftest import run, told
 from tests.readers.bench import FAST, KINDS, Kind, change_card, echo_in, scheme
 from tests.transport.cards import OK, SLOW, EchoCard, echo, long_answer
 from ushield.ccid import ExchangeLevel
@@ -179,6 +180,14 @@ def test_a_slot_is_opened_by_its_spec(monkeypatch: pytest.MonkeyPatch) -> None:
     connection.close()
     with pytest.raises(SeveralTokens):
         registry.open_spec()
+
+
+def test_the_list_has_a_line_for_each_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    bus = scheme(two_slots(EchoCard(), None), two_slots(EchoCard()))
+    monkeypatch.setattr("ushield.transport.usb.scheme.usb_backend", lambda: bus.bus)
+    listed = told(run("--json", "list"))["devices"]
+    found = [device["spec"] for device in listed if device["spec"].startswith("usb:")]
+    assert found == ["usb:0-1/0", "usb:0-1/1", "usb:0-2"]
 
 
 def test_slots_of_one_reader_are_open_at_once_and_do_not_mix() -> None:

@@ -17,7 +17,7 @@ from ushield.transport.usb.link import UsbLink
 __all__ = ["NoticeWatch"]
 
 # How long a device stays claimed at most after it was given back.
-_SLICE: Final = 0.25
+_SLICE: Final = 0.1
 _MAX_HALTS: Final = 3
 
 
