@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 
 import pytest
@@ -108,3 +109,18 @@ def test_a_touch_is_asked_for_on_the_panel(card: Card, ykman: Callable[..., str]
     finger = card.press([PanelKey.CANCEL])
     ykman(*request, status=1)
     finger.join()
+
+
+def test_it_proves_the_token_and_speaks_through_a_channel(card: Card, version: Tell) -> None:
+    """SCP11b (``--scp-ca``): the PIN crosses pcscd encrypted, and the key is checked first."""
+    version("yubikey-manager", python_version("yubikey-manager"))
+    device = card.token._nvram.identity.device_certificate
+    (card.folder / "device.pem").write_text(ssl.DER_cert_to_PEM_cert(device))
+    secured = ("ykman", "--reader", READER, "--scp-ca", "device.pem", "piv")
+    assert "PIN tries remaining:      6/6" in card.run(*secured, "info")
+    card.run(*secured, "keys", "generate", "-m", MANAGEMENT_KEY, "-a", "ECCP256", "9c", "9c.pub")
+    card.run(
+        *secured, "certificates", "generate", "-m", MANAGEMENT_KEY, "-P", PIN,
+        "-s", "CN=made here", "9c", "9c.pub",
+    )  # fmt: skip
+    assert "made here" in card.run(*secured, "info")
