@@ -223,6 +223,10 @@ def test_with_the_session_ends_what_the_pin_allowed_through_it(
 ) -> None:
     assert channel.send(VERIFY).ok
     ending(channel)
+    # At once, since whatever is said in the clear would end a session that is still there.
+    after = channel.plain(channel.wrapped(COUNTERS)).sw
+    assert after in (NO_SESSION, StatusWord.SECURE_MESSAGING_INCORRECT)
+    assert after == NO_SESSION or ending is ENDINGS["another session"]
     channel.select()
     assert channel.plain(ASK).sw == StatusWord.TRIES_LEFT | 6
     assert channel.plain(SET_LABEL).sw == StatusWord.SECURITY_STATUS_NOT_SATISFIED
