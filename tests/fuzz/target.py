@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["CORPUS", "NAMES", "Target", "TookTooLong", "load"]
+__all__ = ["CORPUS", "NAMES", "RSA_SECONDS", "Target", "TookTooLong", "load"]
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 """A folder for each target, with the inputs that once failed and are kept."""
@@ -17,6 +17,9 @@ CORPUS: Final = Path(__file__).parent / "corpus"
 NAMES: Final = tuple(
     sorted(path.stem for path in (Path(__file__).parent / "targets").glob("[a-z]*.py"))
 )
+
+RSA_SECONDS: Final = 30.0
+"""What an input may take that makes an RSA key of 4096 bits, which is luck."""
 
 
 class TookTooLong(Exception):

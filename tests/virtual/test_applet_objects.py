@@ -314,6 +314,13 @@ def test_the_label_can_be_written(host: Host) -> None:
     assert host.info().label == "公司 U盾"
 
 
+def test_the_label_can_be_written_twice_in_a_row(host: Host) -> None:
+    host.verify()
+    assert host.put_label(b"first") == OK
+    assert host.put_label(b"second") == OK
+    assert host.info().label == "second"
+
+
 @pytest.mark.parametrize("label", [b"x" * 33, b"\xff", b"a\x00", "a\u200b".encode()])
 def test_a_label_that_cannot_be_read_is_refused(host: Host, label: bytes) -> None:
     assert host.verify() == OK

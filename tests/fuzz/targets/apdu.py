@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from tests.fuzz.source import Source, blob
-from tests.fuzz.target import Target
+from tests.fuzz.target import RSA_SECONDS, Target
 from tests.virtual.host import MESSAGE, PIN, PUK, subject
 from tests.virtual.hostile import HostileHost, hostile_host
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
@@ -201,4 +201,4 @@ def _seeds() -> Iterator[bytes]:
         yield bytes((0,)) + blob(bytes((0, ins, 0, 0, 0, 0, 0)))
 
 
-TARGET = Target(_run, _seeds, max_length=512, seconds=4.0)
+TARGET = Target(_run, _seeds, max_length=512, seconds=RSA_SECONDS)

@@ -12,7 +12,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.fuzz.source import Source, blob
-from tests.fuzz.target import Target
+from tests.fuzz.target import RSA_SECONDS, Target
 from tests.virtual.hostile import HostileHost, hostile_host
 from ushield.iso7816.tlv import encode
 from ushield.piv.commands import ALGORITHM_CODE, CERTIFICATE_TAG, DataTag, Instruction
@@ -136,4 +136,4 @@ def _seeds() -> Iterator[bytes]:
         yield bytes((0, ins, 0, 0x80)) + blob(b"12345678")
 
 
-TARGET = Target(_run, _seeds, max_length=2048, seconds=4.0)
+TARGET = Target(_run, _seeds, max_length=2048, seconds=RSA_SECONDS)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.bank.odd import ODD_CERTIFICATES
 from tests.drivers.piv_bench import PIN, PUK, PivBench, issue
 from tests.fuzz.source import Source, blob
 from tests.fuzz.target import Target
@@ -23,7 +24,8 @@ from tests.iso7816.connections import EXTENDED, SHORT, DirectConnection
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.drivers.base import Demand, KeyOptions, KeyUsage
 from ushield.drivers.piv import PivDriver
-from ushield.errors import TlvInvalid, UShieldError
+from ushield.drivers.piv.public_keys import algorithm_of, key_id_of, public_key_in
+from ushield.errors import InputInvalid, TlvInvalid, UShieldError
 from ushield.iso7816.tlv import encode
 from ushield.pin import KnownManagementKey, Pin, PinReference
 from ushield.piv.objects import (
@@ -157,6 +159,14 @@ def _read_certificate(data: bytes) -> None:
     assert decode_certificate(encode_certificate(certificate)) == certificate
 
 
+def _read_key(certificate: bytes) -> None:
+    public_key = public_key_in(certificate)
+    if public_key is not None:
+        assert len(key_id_of(public_key)) == 20
+        with suppress(InputInvalid):
+            algorithm_of(public_key)
+
+
 _READERS: Final[tuple[Callable[[bytes], object], ...]] = (
     Application.decode,
     SecretMetadata.decode,
@@ -165,6 +175,7 @@ _READERS: Final[tuple[Callable[[bytes], object], ...]] = (
     decode_guid,
     decode_management_key,
     lambda data: decode_response(data, 0x82),
+    _read_key,
     *(lambda data, algorithm=each: decode_public_key(algorithm, data) for each in KeyAlgorithm),
 )
 
@@ -184,6 +195,8 @@ def _seeds() -> Iterator[bytes]:
     bomb = encode(0x70, gzip.compress(bytes(1 << 20), mtime=0)) + encode(0x71, b"\1")
     for value in (plain, packed, bomb):
         yield b"\3" + encode(0x53, value)
+    for one in (certificate, *ODD_CERTIFICATES.values()):
+        yield bytes((_READERS.index(_read_key),)) + one
     for step in range(len(_STEPS)):
         for limits in range(2):
             steps = blob(bytes((15, 1, step, step)))

@@ -164,8 +164,9 @@ class Nvram(NvramFile):
 
     def set_label(self, label: str) -> None:
         """Name the token."""
-        del self.identity
         self._write(("UPDATE identity SET label = ?", (label,)))
+        # What was read before; it may not have been read at all since the last change.
+        self.__dict__.pop("identity", None)
 
     def record_signature(self, key_reference: int, message: bytes, time: int) -> int:
         """Count a signature and keep its voucher, in one commit; the new counter.
