@@ -13,6 +13,7 @@ import pytest
 from tests.fuzz.target import CORPUS, NAMES, Target, TookTooLong, load
 
 FOUND = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
+PAGE = Path(__file__).parent.parent.parent / "docs" / "fuzzing.md"
 SEEDS_EACH = 40
 
 
@@ -47,6 +48,11 @@ def test_an_input_that_takes_too_long_is_a_finding() -> None:
 def test_there_is_no_such_target() -> None:
     with pytest.raises(ValueError, match="ccid"):
         load("nothing")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_tells_of_every_target(name: str) -> None:
+    assert f"| `{name}` |" in PAGE.read_text()
 
 
 @pytest.mark.skipif(
