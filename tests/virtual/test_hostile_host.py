@@ -37,6 +37,7 @@ DATA = st.one_of(
     st.binary(max_size=40),
     st.sampled_from(
         [
+            b"",
             PIN.encode(),
             PIN.encode() + b"\xff\xff",
             (PUK + PIN).encode() + b"\xff\xff",
@@ -150,6 +151,23 @@ class HostOfBoth(RuleBasedStateMachine):
         self.host.select_piv()
         self.host.administer()
 
+    @rule(mutual=st.booleans())
+    def prove_a_management_key_that_is_none(self, mutual: bool) -> None:
+        self.host.select_piv()
+        self._manage(encode(0x80 if mutual else 0x81, b""))
+        wrong = bytes(8)
+        self._manage(encode(0x80, wrong) + encode(0x81, wrong) if mutual else encode(0x82, wrong))
+
+    def _manage(self, objects: bytes) -> None:
+        self.host.send(0, Piv.GENERAL_AUTHENTICATE, 0x009B, encode(0x7C, objects))
+
+    @rule(ins=st.sampled_from(Piv), p1p2=st.sampled_from([0x3FFF, 0x80, 0x119A, 0]), data=DATA)
+    def send_to_piv_once_everything_is_proven(self, ins: int, p1p2: int, data: bytes) -> None:
+        self.administer()
+        self.host.verify_piv()
+        for _ in range(2):
+            self.host.send(0, ins, p1p2, data)
+
     @rule(kind=st.sampled_from(BeginKind))
     def begin(self, kind: BeginKind) -> None:
         message = MESSAGE if kind is BeginKind.TRANSACTION else subject("CN=a")
@@ -164,8 +182,8 @@ class HostOfBoth(RuleBasedStateMachine):
         self.host.select_shield()
         self.host.send(0x80, Shield.SIGN, 0, encode_request_id(self.host.request_id), ne)
 
-    @rule(pages=st.sampled_from([0, 1, 9]), times=st.integers(1, 2))
-    def press_after_some_pages_and_sign(self, pages: int, times: int) -> None:
+    @rule(pages=st.sampled_from([0, 1, 9]), times=st.integers(1, 2), reset=st.booleans())
+    def press_after_some_pages_and_sign(self, pages: int, times: int, *, reset: bool) -> None:
         self.host.reset()
         for key in PanelKey:
             self.host.key_up(key)
@@ -173,6 +191,8 @@ class HostOfBoth(RuleBasedStateMachine):
         for _ in range(pages):
             self.host.press(PanelKey.DOWN)
         self.host.press(PanelKey.OK)
+        if reset:
+            self.host.reset()
         for _ in range(times):
             self.sign(65536)
 
