@@ -36,7 +36,7 @@ class Server:
         self.binaries = where
         self.folder = Path(tempfile.mkdtemp(prefix="ushield-pg-"))
         self.data = self.folder / "data"
-        self._options = options
+        self.options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._user: dict[str, Any] = {}
         if os.geteuid() == 0:
@@ -48,9 +48,10 @@ class Server:
         return f"postgresql://bank@/{database}?host={self.folder}"
 
     def run(self, program: str, *arguments: str) -> str:
-        """One of the server's own programs, as its user."""
+        """A program, one of the server's own if there is one, as its user."""
+        own = self.binaries / program
         done: subprocess.CompletedProcess[str] = subprocess.run(
-            [self.binaries / program, *arguments],
+            [own if own.exists() else program, *arguments],
             env=self._environment,
             cwd=self.folder,
             capture_output=True,
@@ -69,7 +70,7 @@ class Server:
                 [
                     self.binaries / "postgres",
                     *("-D", str(self.data), "-k", str(self.folder), "-c", "listen_addresses="),
-                    *(each for option in self._options for each in ("-c", option)),
+                    *(each for option in self.options for each in ("-c", option)),
                 ],
                 env=self._environment,
                 cwd=self.folder,
