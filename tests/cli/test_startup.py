@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from ushield import __version__
 from ushield.cli.application import application
 
-HEAVY = ("cryptography", "asn1crypto", "usb", "usbip", "sqlite3")
+HEAVY = ("cryptography", "asn1crypto", "usb", "usbip", "sqlite3", "sqlalchemy")
 COMMANDS = ["list", "info", "pin", "key", "cert", "sign", "verify", "vouchers"]
 COMMANDS += ["apdu", "trace", "virtual", "bank", "demo"]
 

@@ -57,14 +57,21 @@ def to_json(transaction: Transaction) -> dict[str, Any]:
     return found
 
 
-def from_json(source: str | bytes | Mapping[str, Any]) -> Transaction:
+def from_json(
+    source: str | bytes | Mapping[str, Any], *, challenge: str | None = None
+) -> Transaction:
     """Read a transaction from JSON text (UTF-8 if bytes), or from an object already read.
+
+    ``challenge`` stands for the one that a draft does not have yet; a draft's own goes first.
 
     `TransactionInvalid` names the field that is missing, unknown, twice there, or not what it
     should be. Amounts are strings: a JSON number has been through binary floating point in too
     many programs to be money.
     """
-    members = Members(source if isinstance(source, Mapping) else load_json(source), "")
+    found = source if isinstance(source, Mapping) else load_json(source)
+    if challenge is not None and isinstance(found, Mapping):
+        found = {"challenge": challenge, **found}
+    members = Members(found, "")
     kind = members.take("kind")
     form = FORMS.get(kind) if isinstance(kind, str) else None
     if form is None:

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import click
 
-from ushield.cli.commands import bank_policy_command
+from ushield.cli.commands import (
+    bank_audit_command,
+    bank_challenges,
+    bank_policy_command,
+    bank_register,
+)
 
 __all__ = ["command"]
 
 
 @click.group()
 def command() -> None:
-    """The bank's side: what it allows.
+    """The bank's side: issue challenges, accept signatures once, keep the log of it.
 
-    Example: ushield bank policy check policy.toml
+    A bank is a folder that `ushield bank init` has made, named by --bank or USHIELD_BANK.
+
+    Example: ushield bank init mybank --ca bank-ca.pem
     """
 
 
+for each in (
+    bank_register.init,
+    bank_register.register,
+    bank_challenges.issue,
+    bank_challenges.accept,
+    bank_challenges.challenge,
+    bank_register.report_loss,
+    bank_register.restored,
+):
+    command.add_command(each)
+command.add_command(bank_audit_command.command, "audit")
 command.add_command(bank_policy_command.command, "policy")

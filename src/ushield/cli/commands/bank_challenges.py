@@ -1,0 +1,129 @@
+"""``ushield bank issue``, ``accept``, ``challenge``: from a transaction to an accepted one."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import click
+
+from ushield.cli.bank_folder import BankCommand, load_bank
+from ushield.cli.files import NewFile, read_file
+from ushield.cli.invocation import Invocation, pass_invocation
+from ushield.cli.presentation import describe_fields, message_facts, table
+
+__all__ = ["accept", "challenge", "issue"]
+
+_MAX_TRANSACTION = 1 << 17
+_MAX_SIGNATURE = 1 << 20
+
+
+@click.command(cls=BankCommand)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--customer", metavar="ID", required=True, help="Who is to sign it.")
+@click.option(
+    "-o", "--out", metavar="FILE", required=True, help="Where the transaction to sign goes (JSON)."
+)
+@click.option(
+    "--lifetime",
+    metavar="SECONDS",
+    type=click.IntRange(1, 86400),
+    help="How long the challenge lives; the bank's own time without it.",
+)
+@click.option(
+    "--repeat", is_flag=True, help="If the same was asked for before and is live, give that again."
+)
+@click.option("--force", is_flag=True, help="Replace the file of --out.")
+@pass_invocation
+def issue(
+    invocation: Invocation,
+    *,
+    bank: str,
+    file: str,
+    customer: str,
+    out: str,
+    lifetime: int | None,
+    repeat: bool,
+    force: bool,
+) -> None:
+    """Ask a customer to sign the transaction in FILE (JSON), which needs no challenge of its own.
+
+    What comes out has the bank's challenge and its expiry: it is for `ushield sign`.
+
+    Example: ushield bank issue payment.json --customer alice -o to-sign.json
+    """
+    from ushield.transaction import from_json, to_json
+
+    draft = from_json(read_file(file, at_most=_MAX_TRANSACTION), challenge="draft")
+    with NewFile(out, replace=force) as target, load_bank(bank).open() as opened:
+        issued = opened.issue(
+            draft,
+            customer=customer,
+            lifetime=None if lifetime is None else timedelta(seconds=lifetime),
+            repeat=repeat,
+        )
+        transaction = to_json(issued.transaction)
+        text = json.dumps(transaction, ensure_ascii=False, indent=2) + "\n"
+        target.commit(text.encode())
+    facts = {
+        "challenge": issued.id,
+        "customer": customer,
+        "expires": issued.expires_at.isoformat(),
+        "transaction": transaction,
+    }
+    rows = [("challenge", issued.id), ("expires", issued.expires_at.isoformat())]
+    invocation.output.result(facts, f"To be signed: {out}\n{table(rows)}")
+
+
+@click.command(cls=BankCommand)
+@click.argument("challenge_id", metavar="CHALLENGE")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@pass_invocation
+def accept(invocation: Invocation, *, bank: str, challenge_id: str, file: str) -> None:
+    """Accept the signature in FILE for CHALLENGE, once.
+
+    Exit code 0 only if it is to be carried out; 40 if signature or challenge are not valid, 41 if
+    the signer is not trusted, 42 if the bank's rules forbid it, 60 if the database failed.
+
+    Example: ushield bank accept 2f6c0c1e9d3b4a58a7f1e2d3c4b5a697 payment.p7s
+    """
+    signature = read_file(file, at_most=_MAX_SIGNATURE)
+    with load_bank(bank).open() as opened:
+        accepted = opened.accept(challenge_id, signature)
+    message = accepted.verified.message
+    facts = {
+        "challenge": accepted.challenge_id,
+        "customer": accepted.customer_id,
+        "token": accepted.token_serial,
+        "accepted": accepted.accepted_at.isoformat(),
+        **message_facts(message),
+    }
+    invocation.output.result(
+        facts,
+        f"Accepted from {accepted.customer_id}, signed with {accepted.token_serial}:\n"
+        f"{describe_fields(message.shown)}",
+    )
+
+
+@click.command(cls=BankCommand)
+@click.argument("challenge_id", metavar="CHALLENGE")
+@click.option("--withdraw", is_flag=True, help="Take no signature for it any more.")
+@pass_invocation
+def challenge(invocation: Invocation, *, bank: str, challenge_id: str, withdraw: bool) -> None:
+    """Tell what became of CHALLENGE, or withdraw it.
+
+    Example: ushield bank challenge 2f6c0c1e9d3b4a58a7f1e2d3c4b5a697
+    """
+    with load_bank(bank).open() as opened:
+        found = opened.withdraw(challenge_id) if withdraw else opened.challenge(challenge_id)
+    facts = {
+        "challenge": found.id,
+        "customer": found.customer_id,
+        "state": found.state.value,
+        "issued": found.issued_at.isoformat(),
+        "expires": found.expires_at.isoformat(),
+        "decided": found.decided_at and found.decided_at.isoformat(),
+        "counter": found.counter,
+    }
+    rows = [(name, "" if value is None else str(value)) for name, value in facts.items()]
+    invocation.output.result(facts, table(rows))

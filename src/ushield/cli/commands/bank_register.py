@@ -1,0 +1,191 @@
+"""``ushield bank init``, ``register``, ``report-loss``, ``restored``: what the bank knows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ushield.cli.bank_folder import BankCommand, load_bank
+from ushield.cli.files import FileFailed, read_file, write_file
+from ushield.cli.invocation import Command, Invocation, pass_invocation
+from ushield.cli.output import reason_of
+from ushield.cli.presentation import table
+
+__all__ = ["init", "register", "report_loss", "restored"]
+
+_MAX_CA = 1 << 22
+_MAX_CERTIFICATE = 1 << 16
+_PUBLIC_KEY = "audit-public.pem"
+
+
+@click.command(cls=Command)
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False))
+@click.option(
+    "--ca",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The CAs of customers' certificates, PEM or DER.",
+)
+@click.option(
+    "--store",
+    metavar="URL",
+    help="The database: postgresql://[USER@]HOST/NAME; without it, the file bank.db in DIR.",
+)
+@click.option("--accept-virtual", is_flag=True, help="Take signatures of virtual tokens, too.")
+@pass_invocation
+def init(
+    invocation: Invocation, *, folder: str, ca: str | None, store: str | None, accept_virtual: bool
+) -> None:
+    """Make a bank in DIR, or bring an older one's tables up to date.
+
+    DIR gets bank.toml, ca.pem, the key that seals the audit log (audit-key.pem, guard it), and its
+    public half, audit-public.pem.
+
+    Example: ushield bank init mybank --ca bank-ca.pem
+    """
+    from ushield.bank import create_store
+    from ushield.bank.configuration import FILE_NAME
+    from ushield.bank.moments import system_clock
+
+    is_new = not (Path(folder) / FILE_NAME).exists()
+    if is_new:
+        if ca is None:
+            raise click.UsageError("a new bank wants --ca")
+        _make(Path(folder), ca, store, accept_virtual=accept_virtual)
+    elif ca is not None or store is not None or accept_virtual:
+        raise click.UsageError(f"{folder} is a bank already; edit its {FILE_NAME}")
+    made = create_store(load_bank(folder).url, system_clock())
+    facts = {"bank": folder, "new": is_new, "tables": "made" if made else "up to date"}
+    text = f"Made the bank {folder}" if is_new else f"The bank {folder} is up to date"
+    invocation.output.result(facts, text)
+
+
+def _make(folder: Path, ca: str, store: str | None, *, accept_virtual: bool) -> None:
+    from ushield.bank import TrustStore
+    from ushield.bank.audit.keys import FileAuditSigner
+    from ushield.bank.configuration import FILE_NAME
+    from ushield.bank.store.engine import store_url
+
+    trusted = read_file(ca, at_most=_MAX_CA)
+    TrustStore.load(trusted)
+    lines = []
+    if store is not None:
+        if store_url(store).password is not None:
+            raise click.UsageError(
+                "--store: every program can read a password there; use ~/.pgpass or bank.toml"
+            )
+        lines.append(f"store = {json.dumps(store)}")
+    if accept_virtual:
+        lines.append("accept_virtual = true")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise FileFailed(f"{folder}: {reason_of(error)}") from error
+    signer = FileAuditSigner.create(folder / "audit-key.pem")
+    write_file(str(folder / _PUBLIC_KEY), signer.public_pem, replace=True)
+    write_file(str(folder / "ca.pem"), trusted, replace=False)
+    # Written last: a folder without it is no bank yet.
+    text = "".join(f"{line}\n" for line in lines)
+    write_file(str(folder / FILE_NAME), text.encode(), replace=False)
+
+
+@click.command(cls=BankCommand)
+@click.argument("customer")
+@click.option("--name", help="The customer's name, if the bank's log should have it.")
+@click.option(
+    "--certificate",
+    metavar="FILE",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="The certificate of the token's signing key, PEM or DER.",
+)
+@click.option("--serial", metavar="SERIAL", required=True, help="The token's serial number.")
+@pass_invocation
+def register(
+    invocation: Invocation,
+    *,
+    bank: str,
+    customer: str,
+    name: str | None,
+    certificate: str,
+    serial: str,
+) -> None:
+    """Take the signatures of CUSTOMER by this token and this certificate from now on.
+
+    Doing it again changes nothing.
+
+    Example: ushield bank register alice --certificate alice.pem --serial US00000001
+    """
+    der = _der(read_file(certificate, at_most=_MAX_CERTIFICATE))
+    with load_bank(bank).open() as opened:
+        opened.add_customer(customer, name)
+        enrolled = opened.enrol(customer, der, token=serial)
+    facts = {
+        "customer": customer,
+        "token": serial,
+        "certificate_sha256": enrolled.sha256.hex(),
+        "certificate_serial": enrolled.serial_number,
+        "state": enrolled.state.value,
+    }
+    rows = [(key.replace("_", " "), value) for key, value in facts.items()]
+    invocation.output.result(facts, f"Registered\n{table(rows)}")
+
+
+@click.command("report-loss", cls=BankCommand)
+@click.argument("serial")
+@pass_invocation
+def report_loss(invocation: Invocation, *, bank: str, serial: str) -> None:
+    """Take no signature any more of the token with this SERIAL number, from now on.
+
+    Example: ushield bank report-loss US00000001
+    """
+    with load_bank(bank).open() as opened:
+        token = opened.report_loss(serial)
+    facts: dict[str, Any] = {
+        "token": serial,
+        "customer": token.customer_id,
+        "state": token.state.value,
+        "since": token.changed_at.isoformat(),
+    }
+    invocation.output.result(facts, f"Lost since {facts['since']}: {serial} of {token.customer_id}")
+
+
+@click.command(cls=BankCommand)
+@click.option(
+    "--nothing-lost",
+    is_flag=True,
+    help="Keep live challenges: the database was moved at rest, or its standby had every commit.",
+)
+@pass_invocation
+def restored(invocation: Invocation, *, bank: str, nothing_lost: bool) -> None:
+    """Take a restored, copied or promoted database for the bank's true one from now on.
+
+    Its live challenges are voided: some may have been accepted after the copy was made. First make
+    sure that nobody uses the database it was copied from.
+
+    Example: ushield bank restored
+    """
+    from ushield.bank import confirm_restored
+    from ushield.bank.moments import system_clock
+
+    voided = confirm_restored(load_bank(bank).url, system_clock(), nothing_lost=nothing_lost)
+    invocation.output.result(
+        {"voided": voided}, f"Confirmed; challenges voided: {voided}. Check the log next."
+    )
+
+
+def _der(data: bytes) -> bytes:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from ushield.errors import CertificateInvalid
+
+    if not data.lstrip().startswith(b"-----BEGIN"):
+        return data
+    try:
+        return x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
+    except ValueError as error:
+        raise CertificateInvalid("the certificate cannot be read") from error

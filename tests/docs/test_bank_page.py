@@ -1,0 +1,51 @@
+"""The bank's page tells its reasons, and its example runs as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.test_examples import REPOSITORY, blocks
+from ushield.bank import RejectionReason
+
+PAGE = REPOSITORY / "docs" / "bank.md"
+
+
+def test_the_example_leads_from_a_folder_to_an_accepted_payment(tmp_path: Path) -> None:
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    environment = os.environ | {"PATH": path, "PYTHONUTF8": "1"}
+    story = [each for each in blocks(PAGE, "sh") if "pip install" not in each]
+    (program,) = blocks(PAGE, "python")
+    for command in (
+        ["bash", "-euo", "pipefail", "-c", "".join(story)],
+        [sys.executable, "-c", program],
+    ):
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "refused: challenge-mismatch" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        each
+        for each in RejectionReason
+        if each.value.startswith(("challenge", "counter", "customer"))
+    ],
+)
+def test_every_reason_of_the_store_s_own_is_told(reason: RejectionReason) -> None:
+    section = PAGE.read_text().split("## Reasons\n", 1)[1].split("\n## ", 1)[0]
+    assert re.search(rf"`{reason.value}`", section)
