@@ -47,13 +47,14 @@ class Server:
     def url(self, database: str) -> str:
         return f"postgresql://bank@/{database}?host={self.folder}"
 
-    def run(self, program: str, *arguments: str) -> str:
+    def run(self, program: str, *arguments: str, given: str = "") -> str:
         """A program, one of the server's own if there is one, as its user."""
         own = self.binaries / program
         done: subprocess.CompletedProcess[str] = subprocess.run(
             [own if own.exists() else program, *arguments],
             env=self._environment,
             cwd=self.folder,
+            input=given,
             capture_output=True,
             text=True,
             check=False,
@@ -98,7 +99,9 @@ class Server:
                 process.wait()
 
     def sql(self, statement: str, database: str = "postgres") -> str:
-        return self.run("psql", "-qAt", "-d", database, "-c", statement).strip()
+        return self.run(
+            "psql", "-qAt", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-", given=statement
+        ).strip()
 
     def processes(self) -> list[int]:
         """The server's own process, and those it started."""
