@@ -13,10 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import event
-
 from tests.bank.banking import VERIFIER, Bench, confirm_copy
 from tests.bank.store.postgresql import INSTALL, Server, binaries
+from tests.bank.store.watching import statements_watched
 from tests.bench.measure import line
 from tests.pki import NOW
 from ushield.bank import BlindTransaction, VerifiedTransaction, create_store
@@ -64,12 +63,11 @@ def _opened(url: str, known: _Known) -> Bench:
 def _recorded(url: str, known: _Known, pairs: Sequence[Pair]) -> list[Statements]:
     """The statements of each acceptance, as they reach the driver."""
     transactions: list[Statements] = []
-    with _opened(url, known) as bench:
 
-        def record(connection: Any, cursor: Any, text: str, values: Any, *_: object) -> None:
-            transactions[-1].append((text, values))
+    def record(text: str, values: Any) -> None:
+        transactions[-1].append((text, values))
 
-        event.listen(bench.bank.store.engine, "before_cursor_execute", record)
+    with _opened(url, known) as bench, statements_watched(record):
         for pair in pairs:
             transactions.append([])
             bench.bank.accept(*pair)
@@ -82,6 +80,7 @@ def _bare(path: Path) -> Callable[[Statements], None]:
         database.execute(f"PRAGMA {pragma}")
 
     def run(statements: Statements) -> None:
+        database.execute("BEGIN IMMEDIATE")
         for text, values in statements:
             cursor = database.execute(text, values)
             if text.startswith("SELECT"):

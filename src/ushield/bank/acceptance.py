@@ -227,7 +227,7 @@ def _write(
         done = statement.run(connection, **rows[0])
     else:
         done = statement.run_many(connection, rows)
-    if done.rowcount != len(rows):
+    if done != len(rows):
         raise Conflict
 
 
@@ -240,15 +240,13 @@ def _read_challenges(connection: Connection, identifiers: set[str]) -> dict[str,
     known = [each for each in identifiers if _ID.fullmatch(each) is not None]
     if not known:
         return {}
-    return {row[0]: IssuedChallenge(*tuple(row)) for row in _CHALLENGES.find(connection, known)}
+    return {row[0]: IssuedChallenge(*row) for row in _CHALLENGES.find(connection, known)}
 
 
 def _read_signers(connection: Connection, digests: set[bytes]) -> dict[bytes, RegisteredSigner]:
     if not digests:
         return {}
-    return {
-        row[0]: RegisteredSigner(*tuple(row)) for row in _SIGNERS.find(connection, list(digests))
-    }
+    return {row[0]: RegisteredSigner(*row) for row in _SIGNERS.find(connection, list(digests))}
 
 
 def _decision(

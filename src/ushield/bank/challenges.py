@@ -26,7 +26,7 @@ from ushield.bank.errors import (
     DuplicateOrder,
 )
 from ushield.bank.moments import instant, microseconds
-from ushield.bank.store.statements import Statement
+from ushield.bank.store.statements import Lookup, Statement
 from ushield.bank.store.store import Conflict
 from ushield.bank.store.tables import challenge, customer
 from ushield.errors import TransactionInvalid
@@ -111,7 +111,7 @@ _INSERT = {
     "sqlite": Statement(sqlite.insert(challenge).values(_VALUES).on_conflict_do_nothing()),
     "postgresql": Statement(postgresql.insert(challenge).values(_VALUES).on_conflict_do_nothing()),
 }
-_CUSTOMER = Statement(select(customer.c.id).where(customer.c.id == bindparam("customer")))
+_CUSTOMERS = Lookup(select(customer.c.id), customer.c.id)
 _OF_ORDER = (
     challenge.c.customer_id == bindparam("customer"),
     challenge.c.order_key == bindparam("order"),
@@ -125,14 +125,12 @@ _EXPIRE_ORDER = Statement(
     )
     .values(state=ChallengeState.EXPIRED.value, decided_at=bindparam("at"))
 )
-_HOLDER_OF_ORDER = Statement(
-    select(challenge).where(
-        *_OF_ORDER,
-        or_(
-            challenge.c.state == ChallengeState.ISSUED.value,
-            challenge.c.state == ChallengeState.CONSUMED.value,
-        ),
-    )
+_HOLDER_OF_ORDER = select(challenge).where(
+    *_OF_ORDER,
+    or_(
+        challenge.c.state == ChallengeState.ISSUED.value,
+        challenge.c.state == ChallengeState.CONSUMED.value,
+    ),
 )
 
 
@@ -156,7 +154,7 @@ def issue_challenge(
     """
     at = microseconds(now)
     expires_at = _expiry(draft, at, lifetime)
-    if _CUSTOMER.run(connection, customer=customer_id).first() is None:
+    if not _CUSTOMERS.find(connection, [customer_id]):
         raise CustomerUnknown(f"there is no customer {customer_id}")
     identifier = secrets.token_hex(16)
     expires = instant(expires_at)
@@ -180,10 +178,12 @@ def issue_challenge(
         expires_at=expires_at,
     )
     outcome: Challenge | DuplicateOrder = issued
-    if inserted.rowcount == 1:
+    if inserted == 1:
         decisions.append(_decision(issued, AuditEvent.ISSUED, at))
     else:
-        holder = _HOLDER_OF_ORDER.run(connection, customer=customer_id, order=order).first()
+        holder = connection.execute(
+            _HOLDER_OF_ORDER, {"customer": customer_id, "order": order}
+        ).first()
         if holder is None:
             # It ended between the two statements, or its id is one that was issued before.
             raise Conflict
@@ -281,7 +281,7 @@ def _draft_digest(draft: Transaction) -> bytes:
 
 def _expire(connection: Connection, customer_id: str, order: str, at: int) -> list[Decision]:
     expired = _EXPIRE_ORDER.run(connection, customer=customer_id, order=order, now=at, at=at)
-    if not expired.rowcount:
+    if not expired:
         return []
     return [Decision(at, AuditEvent.EXPIRED, customer_id=customer_id, facts={"order": order})]
 

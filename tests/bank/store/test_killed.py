@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import Engine, event, func, select
 
 from tests.bank.banking import Bench
+from tests.bank.store.watching import watch_statements
 from ushield.bank import AcceptedTransaction, Bank, Challenge, ChallengeState, RejectionReason
 from ushield.bank.audit.keys import FileAuditSigner
 from ushield.bank.store.tables import audit_entry, audit_head
@@ -48,8 +49,9 @@ def _kill_at(step: int, engine: Engine) -> None:
         if passed > step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    for name in ("before_cursor_execute", "after_cursor_execute", "commit", "checkin"):
+    for name in ("begin", "before_cursor_execute", "after_cursor_execute", "commit", "checkin"):
         event.listen(engine, name, count)
+    watch_statements(before=count, after=count)
 
 
 def _with_bank(work: Callable[[Bank], object], bench: Bench) -> None:

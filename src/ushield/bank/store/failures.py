@@ -16,7 +16,7 @@ from ushield.bank.errors import (
 )
 from ushield.errors import StoreError
 
-__all__ = ["is_conflict", "is_disconnect", "translate"]
+__all__ = ["is_conflict", "translate"]
 
 _SQLITE: dict[int, type[StoreError]] = {
     sqlite3.SQLITE_BUSY: StoreBusy,
@@ -53,7 +53,7 @@ _POSTGRESQL: dict[str, type[StoreError]] = {
     "42P01": StoreOutdated,
     "42703": StoreOutdated,
 }
-_OPERATIONAL = (exc.OperationalError, exc.InterfaceError)
+_OPERATIONAL = ("OperationalError", "InterfaceError", "ConnectionTimeout")
 _CONFLICTS = frozenset(("40001", "40P01"))
 
 
@@ -65,29 +65,32 @@ def translate(error: BaseException, *, committing: bool) -> StoreError | None:
     """
     if isinstance(error, exc.TimeoutError):
         return StoreBusy("no connection to the database became free in time")
-    if not isinstance(error, exc.DBAPIError):
+    original = _original(error)
+    if original is None:
         return None
-    kind = _kind(error)
+    kind = _kind(original)
     if kind is None:
         return None
     if committing and kind is StoreUnavailable:
         kind = OutcomeUnknown
-    first_line = str(error.orig).strip().split("\n", 1)[0]
+    first_line = str(original).strip().split("\n", 1)[0]
     return kind(f"the database: {first_line}")
-
-
-def is_disconnect(error: BaseException) -> bool:
-    """The connection is gone, so that another one may do better."""
-    return isinstance(error, exc.DBAPIError) and error.connection_invalidated
 
 
 def is_conflict(error: BaseException) -> bool:
     """The database gave way to another transaction and asks to be tried again."""
-    return isinstance(error, exc.DBAPIError) and getattr(error.orig, "sqlstate", None) in _CONFLICTS
+    return getattr(_original(error), "sqlstate", None) in _CONFLICTS
 
 
-def _kind(error: exc.DBAPIError) -> type[StoreError] | None:
-    original = error.orig
+def _original(error: BaseException) -> BaseException | None:
+    """The driver's own error, as SQLAlchemy wraps it, or as our statements let it through."""
+    if isinstance(error, exc.DBAPIError):
+        return error.orig
+    is_driver = type(error).__module__.partition(".")[0] in ("sqlite3", "psycopg")
+    return error if is_driver else None
+
+
+def _kind(original: BaseException) -> type[StoreError] | None:
     if isinstance(original, sqlite3.Error):
         code: int | None = getattr(original, "sqlite_errorcode", None)
         if code is not None:
@@ -97,7 +100,7 @@ def _kind(error: exc.DBAPIError) -> type[StoreError] | None:
         return _without_table(original)
     state = getattr(original, "sqlstate", None)
     if state is None:
-        return StoreUnavailable if isinstance(error, _OPERATIONAL) else None
+        return StoreUnavailable if type(original).__name__ in _OPERATIONAL else None
     return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
 
 

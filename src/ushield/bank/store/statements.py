@@ -1,16 +1,18 @@
 """Statements written once with SQLAlchemy, compiled once a dialect, and sent as they are.
 
-The hot path runs five of them a transaction; building and compiling them each time would cost more
-than the database does. No type of ours needs converting on its way in or out.
+The hot path runs five of them a transaction; SQLAlchemy's own execution would cost more than the
+database does. They go to the driver's cursor, in the transaction of the connection they are given,
+and no type of ours needs converting on its way in or out. Errors are the driver's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, CursorResult, Row, Select
+from sqlalchemy import Column, Connection, Select
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.base import Executable
 
@@ -26,18 +28,21 @@ class Statement:
         self._executable = executable
         self._compiled: dict[str, _Compiled] = {}
 
-    def run(self, connection: Connection, **parameters: Any) -> CursorResult[Any]:
-        """Run it once."""
+    def run(self, connection: Connection, **parameters: Any) -> int:
+        """Run it once; how many rows it changed."""
         compiled = self._for(connection.dialect)
-        return connection.exec_driver_sql(compiled.text, compiled.values(parameters))
+        with closing(_cursor(connection)) as cursor:
+            cursor.execute(compiled.text, compiled.values(parameters))
+            changed: int = cursor.rowcount
+        return changed
 
-    def run_many(
-        self, connection: Connection, rows: Sequence[Mapping[str, Any]]
-    ) -> CursorResult[Any]:
-        """Run it for each of ``rows``; ``rowcount`` is their sum."""
+    def run_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run it for each of ``rows``; how many rows that changed in all."""
         compiled = self._for(connection.dialect)
-        values: Any = [compiled.values(row) for row in rows]
-        return connection.exec_driver_sql(compiled.text, values)
+        with closing(_cursor(connection)) as cursor:
+            cursor.executemany(compiled.text, [compiled.values(row) for row in rows])
+            changed: int = cursor.rowcount
+        return changed
 
     def _for(self, dialect: Dialect) -> _Compiled:
         found = self._compiled.get(dialect.name)
@@ -47,6 +52,11 @@ class Statement:
             constants = {name: each for name, each in compiled.params.items() if each is not None}
             found = self._compiled[dialect.name] = _Compiled(str(compiled), order, constants)
         return found
+
+
+def _cursor(connection: Connection) -> Any:
+    driver: Any = connection.connection.dbapi_connection
+    return driver.cursor()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +82,18 @@ class Lookup:
         self._column = column
         self._texts: dict[str, str] = {}
 
-    def find(self, connection: Connection, keys: Sequence[Any]) -> Sequence[Row[Any]]:
+    def find(self, connection: Connection, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows whose key is among ``keys``, in no order."""
         text = self._text(connection.dialect)
+        values: tuple[Any, ...]
         if connection.dialect.name == "postgresql":
-            return connection.exec_driver_sql(f"{text} = ANY(%s)", (list(keys),)).fetchall()
-        marks = ",".join("?" * len(keys))
-        return connection.exec_driver_sql(f"{text} IN ({marks})", tuple(keys)).fetchall()
+            text, values = f"{text} = ANY(%s)", (list(keys),)
+        else:
+            text, values = f"{text} IN ({','.join('?' * len(keys))})", tuple(keys)
+        with closing(_cursor(connection)) as cursor:
+            cursor.execute(text, values)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
 
     def _text(self, dialect: Dialect) -> str:
         text = self._texts.get(dialect.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ushield.bank.errors import StoreBusy, StoreUnavailable
 from ushield.bank.store.engine import WRITES, database_path, make_engine, store_url
-from ushield.bank.store.failures import is_conflict, is_disconnect, translate
+from ushield.bank.store.failures import is_conflict, translate
 from ushield.bank.store.identity import check_identity
 from ushield.bank.store.schema import check_schema
 from ushield.bank.store.watchdog import Watchdog
@@ -42,6 +43,7 @@ class Store:
         if engine.dialect.name == "postgresql":
             self._reading = engine.execution_options(isolation_level="REPEATABLE READ")
         self._timeout = timeout
+        self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._path = database_path(engine.url)
         self._inode: int | None = None
         self._watchdog = Watchdog() if self._path is None else None
@@ -115,35 +117,47 @@ class Store:
         reconnected = False
         for _ in range(_MOST_ATTEMPTS):
             self._check_file()
-            committing = False
+            attempt = _Attempt()
             try:
-                with engine.connect() as connection:
-                    guard = self._guard(connection, within)
-                    try:
-                        with connection.begin() as transaction:
-                            _allow(connection, within)
-                            result = work(connection)
-                            committing = True
-                            transaction.commit()
-                            return result
-                    finally:
-                        if guard is not None:
-                            guard()
+                return self._try(engine, work, within, attempt)
             except Conflict:
                 pass
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, self._driver_error) as error:
                 retry = is_conflict(error)
-                if is_disconnect(error) and not committing and not reconnected:
+                if attempt.disconnected and not attempt.committing and not reconnected:
                     # A pooled connection may have been dead long before this transaction.
                     retry = reconnected = True
                 if not retry or time.monotonic() > deadline:
-                    ours = translate(error, committing=committing)
+                    ours = translate(error, committing=attempt.committing)
                     if ours is None:
                         raise
                     raise ours from error
             if time.monotonic() > deadline:
                 break
         raise StoreBusy("other transactions were quicker each time")
+
+    def _try(
+        self,
+        engine: Engine,
+        work: Callable[[Connection], T],
+        within: float | None,
+        attempt: _Attempt,
+    ) -> T:
+        with engine.connect() as connection:
+            release = self._guard(connection, within)
+            try:
+                connection.begin()
+                _allow(connection, within)
+                result = work(connection)
+                attempt.committing = True
+                connection.commit()
+            except (SQLAlchemyError, self._driver_error) as error:
+                attempt.disconnected = _drop_if_dead(connection, error)
+                raise
+            finally:
+                if release is not None:
+                    release()
+            return result
 
     def _guard(self, connection: Connection, within: float | None) -> Callable[[], None] | None:
         if self._watchdog is None:
@@ -163,6 +177,26 @@ class Store:
                 f"{self._path}: another file took the database's place",
                 remedy="Start this program again.",
             )
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """How far a transaction came."""
+
+    committing: bool = False
+    disconnected: bool = False
+
+
+def _drop_if_dead(connection: Connection, error: BaseException) -> bool:
+    """Keep a connection that is gone out of the pool; whether it was."""
+    if connection.invalidated:
+        return True
+    driver: Any = connection.connection.dbapi_connection
+    original: Any = getattr(error, "orig", error)
+    if not connection.dialect.is_disconnect(original, driver, None):
+        return False
+    connection.invalidate(original)
+    return True
 
 
 def _allow(connection: Connection, seconds: float | None) -> None:
