@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.bank.payments import (
     BATCH,
+    CHECKER,
     CNY,
     POLICY,
     attestation,
@@ -124,6 +125,7 @@ CASES: dict[str, list[tuple[Policy, PaymentFacts]]] = {
     ],
     "press-required": [
         (POLICY, payment(signatures=(blind(),))),
+        (POLICY, company_payment(blind(person="wang", signer=CHECKER))),
         (with_terms(blind=replace(BLIND, kinds=frozenset((Kind.SHOP,)), amount={
             CNY: Decimal(2000)})), payment(EXAMPLES[3], signatures=(blind(EXAMPLES[3]),))),
     ],
@@ -142,12 +144,17 @@ CASES: dict[str, list[tuple[Policy, PaymentFacts]]] = {
         (with_terms(virtual_tokens=frozenset(("US00000002",)),
                     attestation=AttestationNeed.OPTIONAL),
          signed(evidence=receipt("US00000001", virtual=True), attestation=None)),
+        (with_terms(blind=BLIND),
+         payment(signatures=(blind(attestation=attestation("1234", virtual=True)),))),
     ],
     "token-mismatch": [
         (POLICY, signed(evidence=receipt("US00000009"), attestation=attestation("US00000009"))),
     ],
     "counter-repeated": [(POLICY, signed(last_counter=7))],
-    "counter-went-back": [(POLICY, signed(last_counter=8))],
+    "counter-went-back": [
+        (POLICY, signed(last_counter=8)),
+        (POLICY, company_payment(checker(last_counter=8))),
+    ],
     "counter-gap": [
         (with_terms(counter_gap=3), signed(last_counter=2)),
         (with_terms(counter_gap=5), signed(last_counter=None)),

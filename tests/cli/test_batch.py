@@ -70,6 +70,23 @@ def test_a_thousand_rows_are_signed_by_one_press_and_the_bank_checks_every_one(
     assert "Its rows were not looked at" in verify(enrolled).stdout
 
 
+def test_another_computer_tells_what_the_token_must_show(enrolled: Enrolled, rows: Path) -> None:
+    shown = told(sign(enrolled, rows))["shown"]
+    text = run("batch", "show", str(rows), "--currency", "CNY")
+    assert shown["明细摘要"] in text.stdout
+    facts = told(run("--json", "batch", "show", str(rows), "--currency", "CNY"))
+    assert facts == {
+        "file": str(rows),
+        "count": 1000,
+        "total": "5499500.00",
+        "currency": "CNY",
+        "digest": shown["明细摘要"].replace(" ", ""),
+        "largest": "5999.00",
+    }
+    missing = run("--json", "batch", "show", str(rows))
+    assert (missing.exit_code, told(missing)["error"]["facts"]["field"]) == (50, "currency")
+
+
 @pytest.mark.parametrize(
     ("change", "rule"),
     [

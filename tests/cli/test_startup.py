@@ -13,7 +13,7 @@ from ushield import __version__
 from ushield.cli.application import application
 
 HEAVY = ("cryptography", "asn1crypto", "usb", "usbip", "sqlite3", "sqlalchemy")
-COMMANDS = ["list", "info", "pin", "key", "cert", "sign", "verify", "vouchers"]
+COMMANDS = ["list", "info", "pin", "key", "cert", "sign", "verify", "batch", "vouchers"]
 COMMANDS += ["apdu", "trace", "virtual", "bank", "demo"]
 
 

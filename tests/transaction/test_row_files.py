@@ -142,6 +142,13 @@ def test_a_file_in_another_encoding_is_told_how_to_be_saved() -> None:
     assert "CSV UTF-8" in refusal(HEADER.encode() + ROW.encode("gbk")).remedy
 
 
+def test_a_line_that_is_too_long_is_told_as_such_and_not_read_in_pieces() -> None:
+    row = ROW.replace("工资", "x" * MAX_LINE)
+    assert f"longer than {MAX_LINE} bytes" in str(refusal(HEADER + row))
+    most = ROW.replace("工资", "x" * (MAX_LINE - len(ROW.encode()) + len("工资".encode())))
+    assert refusal(HEADER + most).field == "memo"
+
+
 def test_a_row_too_many_ends_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_BATCH_ROWS == 100_000
     monkeypatch.setattr("ushield.transaction.row_files.MAX_BATCH_ROWS", 2)

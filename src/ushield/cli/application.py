@@ -31,6 +31,7 @@ _COMMANDS = (
     "cert",
     "sign",
     "verify",
+    "batch",
     "vouchers",
     "apdu",
     "trace",
