@@ -35,6 +35,8 @@ from ushield.signing.opening import token_behind
 from ushield.testing.token import VirtualTokenUnderTest
 from ushield.transport.connection import ApduLimits, CardConnection
 from ushield.transport.registry import open_spec
+from ushield.virtual.create import create_token
+from ushield.virtual.nvram import Nvram
 
 NEW_PIN = "271828"
 
@@ -373,6 +375,18 @@ class TestProof:
         for pair in ((device, other_channel), (other_device, channel)):
             with pytest.raises(TokenUntrusted):
                 channel_key(*pair, serial)
+
+    def test_a_key_that_the_device_has_not_signed_for_is_not_its(
+        self, token: VirtualTokenUnderTest, tmp_path: Path
+    ) -> None:
+        serial = token.virtual.serial
+        device, _ = self.certificates(token)
+        create_token(tmp_path / "namesake", serial=serial)
+        with Nvram.open(tmp_path / "namesake") as nvram:
+            stored = nvram.channel_key()
+        assert stored is not None
+        with pytest.raises(TokenUntrusted, match="has not signed"):
+            channel_key(device, stored.certificate, serial)
 
     def test_certificates_for_other_uses_do_not(
         self, token: VirtualTokenUnderTest, bench: Bench
