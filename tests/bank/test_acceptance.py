@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from hashlib import sha256
@@ -270,6 +271,41 @@ def test_overlapping_batches_of_shared_tokens_take_each_challenge_once(bench: Be
     assert sorted(won) == sorted(each.id for _, each in issued)
     for each in banks:
         each.bank.close()
+
+
+def test_what_happens_between_reading_and_writing_is_noticed(postgresql_url: str) -> None:
+    # SQLite lets nobody in between.
+    with Bench.open(postgresql_url) as bench:
+        alice = bench.customer()
+        taken, lost = bench.issue(alice), bench.issue(alice)
+        first, second, third = (alice.sign(each.message) for each in (taken, taken, lost))
+        between: list[Callable[[], object]] = [
+            lambda: bench.bank.accept(taken.id, first),
+            lambda: bench.bank.report_loss("US-alice"),
+        ]
+
+        def interfere(acceptance: Acceptance, connection: Connection) -> None:
+            if between:
+                between.pop(0)()
+
+        with bench.again(guards=[interfere]) as late:
+            assert late.refusal(taken, second) is RejectionReason.CHALLENGE_REPLAYED
+            assert late.refusal(lost, third) is RejectionReason.TOKEN_LOST
+        assert bench.bank.challenge(taken.id).signature == first
+
+
+def test_a_challenge_alone_is_guarded_too(postgresql_url: str) -> None:
+    with Bench.open(postgresql_url) as bench:
+        alice = bench.customer()
+        challenge = bench.issue(alice)
+        signature = alice.sign(challenge.message)
+
+        def interfere(acceptance: Acceptance, connection: Connection) -> None:
+            if bench.bank.challenge(challenge.id).state is ChallengeState.ISSUED:
+                bench.bank.withdraw(challenge.id)
+
+        with bench.again(guards=[interfere]) as late:
+            assert late.refusal(challenge, signature) is RejectionReason.CHALLENGE_VOID
 
 
 def test_every_decision_is_in_the_log_and_in_the_order_it_was_made(
