@@ -6,7 +6,18 @@ import sys
 from importlib import import_module
 
 # Imported when they are run: some want what not every machine has.
-BENCHES = ("apdu", "bank", "channel", "rows", "signature", "startup", "soak", "pcsc", "guest")
+BENCHES = (
+    "apdu",
+    "bank",
+    "channel",
+    "rows",
+    "signature",
+    "startup",
+    "soak",
+    "pcsc",
+    "guest",
+    "verification",
+)
 
 for name in sys.argv[1:] or BENCHES:
     print(f"\n{name}")

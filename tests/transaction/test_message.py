@@ -155,6 +155,10 @@ REFUSED = {
     "decomposed": _changed("张三", "Cafe\u0301"),
     "space at the end of a value": _changed("张三", "张三 "),
     "expiry on no day": _changed("2024-12-08", "2024-02-30"),
+    "expiry at an hour of 24": _changed("T11:26:07Z", "T24:00:00Z"),
+    "count with a zero in front": write_message(EXAMPLES[4])
+    .decode()
+    .replace("<k>笔数</k><v>2</v>", "<k>笔数</k><v>02</v>"),
     "expiry in basic form": _changed("2024-12-08T11:26:07Z", "20241208T112607Z"),
     "expiry not padded": _changed("2024-12-08", "2024-12-8"),
     "expiry with an offset": _changed("11:26:07Z", "11:26:07+00:00"),
@@ -180,7 +184,8 @@ def test_any_other_form_is_refused(text: str) -> None:
         ("kind not first", "the first field must be 业务"),
         ("kind unknown", "no such kind of transaction"),
         ("too many fields", "more than 16 fields"),
-        ("expiry in basic form", "a value is not written in its one form"),
+        ("expiry at an hour of 24", "a time such as"),
+        ("count with a zero in front", "a value is not written in its one form"),
     ],
 )
 def test_a_refusal_says_what_is_wrong_with_the_fields(form: str, reason: str) -> None:

@@ -10,7 +10,7 @@ from ushield.cms import der, oids
 from ushield.cms.blind import BlindStatement
 from ushield.cms.receipt import Receipt
 
-__all__ = ["RECEIPT_AT", "RECEIPT_TYPE_LENGTH", "attributes_over", "signed_attributes"]
+__all__ = ["RECEIPT_AT", "RECEIPT_TYPE_LENGTH", "attributes_with_receipt", "signed_attributes"]
 
 
 def signed_attributes(
@@ -30,42 +30,49 @@ def signed_attributes(
     the ``display``: the token's receipt, or the host's word that there was none.
     """
     digest = hashlib.new(hash_algorithm, message).digest()
-    return attributes_over(digest, hashlib.sha256(certificate).digest(), display)
+    said = _RECEIPT if isinstance(display, Receipt) else _BLIND_STATEMENT
+    certificate_hash = hashlib.sha256(certificate).digest()
+    return _attributes(digest, certificate_hash, der.sequence(said, der.set_of(display.encode())))
 
 
-def attributes_over(
-    digest: bytes, certificate_hash: bytes, display: Receipt | BlindStatement
-) -> bytes:
-    """The same from the message's digest and the certificate's SHA-256."""
+def attributes_with_receipt(digest: bytes, certificate_hash: bytes, receipt: bytes) -> bytes:
+    """The same from the message's digest, the certificate's SHA-256, and the encoded receipt."""
+    return _attributes(digest, certificate_hash, der.sequence(_RECEIPT, der.tagged(0x31, receipt)))
+
+
+def _attributes(digest: bytes, certificate_hash: bytes, display: bytes) -> bytes:
     return der.set_of(
         _CONTENT_TYPE,
-        der.sequence(_MESSAGE_DIGEST, der.set_of(der.octet_string(digest))),
+        _MESSAGE_DIGEST[len(digest)] + digest,
         _SIGNING_CERTIFICATE_V2 + certificate_hash,
-        der.sequence(
-            _RECEIPT if isinstance(display, Receipt) else _BLIND_STATEMENT,
-            der.set_of(display.encode()),
-        ),
+        display,
     )
 
 
 _CONTENT_TYPE = der.sequence(
     der.object_identifier(oids.CONTENT_TYPE), der.set_of(der.object_identifier(oids.DATA))
 )
-_MESSAGE_DIGEST = der.object_identifier(oids.MESSAGE_DIGEST)
-_RECEIPT = der.object_identifier(oids.RECEIPT)
-_BLIND_STATEMENT = der.object_identifier(oids.BLIND_STATEMENT)
-# All but the 32 bytes at its end is the same in each.
+# Of these, all but the bytes at the end is the same in each signature.
+_MESSAGE_DIGEST = {
+    size: der.sequence(
+        der.object_identifier(oids.MESSAGE_DIGEST), der.set_of(der.octet_string(bytes(size)))
+    )[:-size]
+    for size in (algorithm.digest_size for algorithm in HashAlgorithm)
+}
 _SIGNING_CERTIFICATE_V2 = der.sequence(
     der.object_identifier(oids.SIGNING_CERTIFICATE_V2),
     der.set_of(der.sequence(der.sequence(der.sequence(der.octet_string(bytes(32)))))),
 )[:-32]
+_RECEIPT = der.object_identifier(oids.RECEIPT)
+_BLIND_STATEMENT = der.object_identifier(oids.BLIND_STATEMENT)
 
 RECEIPT_TYPE_LENGTH = len(_RECEIPT)
 RECEIPT_AT: Mapping[HashAlgorithm, int] = {
     algorithm: len(_CONTENT_TYPE)
+    + len(_MESSAGE_DIGEST[algorithm.digest_size])
+    + algorithm.digest_size
     + len(_SIGNING_CERTIFICATE_V2)
     + 32
-    + len(der.sequence(_MESSAGE_DIGEST, der.set_of(der.octet_string(bytes(algorithm.digest_size)))))
     for algorithm in HashAlgorithm
 }
 """How many bytes of attributes stand before the receipt's, which is the longest, so the last."""

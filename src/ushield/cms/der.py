@@ -25,7 +25,7 @@ __all__ = [
 
 def tagged(tag: int, *contents: bytes) -> bytes:
     """An encoding with the identifier octet ``tag``, in the shortest definite form."""
-    content = b"".join(contents)
+    content = contents[0] if len(contents) == 1 else b"".join(contents)
     return _header(tag, len(content)) + content
 
 

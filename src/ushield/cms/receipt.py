@@ -75,9 +75,11 @@ class Receipt:
         """The receipt in DER."""
         return der.sequence(
             _start(self.serial),
-            der.octet_string(self.request_id),
+            b"\x04\x08",
+            self.request_id,
             der.integer(self.counter),
-            der.octet_string(self.pages_digest),
+            b"\x04\x20",
+            self.pages_digest,
             der.integer(self.milliseconds),
             _end(self.lines, self.columns, self.repertoire, self.banner, self.virtual),
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ushield.algorithms import HashAlgorithm
 from ushield.cms import der
-from ushield.cms.attributes import RECEIPT_AT, RECEIPT_TYPE_LENGTH, attributes_over
+from ushield.cms.attributes import RECEIPT_AT, RECEIPT_TYPE_LENGTH, attributes_with_receipt
 from ushield.cms.blind import BlindStatement
 from ushield.cms.receipt import Receipt, ReceiptInvalid
 from ushield.cms.signed_data import DIGEST_ALGORITHM, SIGNATURE_ALGORITHM, assemble_for
@@ -56,7 +56,10 @@ _CONTENT_TYPE_LENGTH = 11
 _VERSION_LENGTH = 3
 _VERSION_TAG = 0xA0
 _DIGEST_ALGORITHM_LENGTH = 13
-_HASH_OF = {encoded: algorithm for algorithm, encoded in DIGEST_ALGORITHM.items()}
+_HASH_OF = {
+    encoded: (algorithm, getattr(hashlib, algorithm))
+    for algorithm, encoded in DIGEST_ALGORITHM.items()
+}
 _IS_RSA = {encoded: is_rsa for (is_rsa, _), encoded in SIGNATURE_ALGORITHM.items()}
 
 
@@ -78,20 +81,20 @@ def recognise(data: bytes, identify: Callable[[bytes], SignerIdentity]) -> Parse
         start, _ = der.value_at(data, start)
         start += _VERSION_LENGTH + len(identity.issuer_and_serial)
         end = start + _DIGEST_ALGORITHM_LENGTH
-        hash_algorithm = _HASH_OF[data[start:end]]
+        hash_algorithm, hashed = _HASH_OF[data[start:end]]
         start, end = der.value_at(data, end)
         start, _ = der.value_at(data, start + RECEIPT_AT[hash_algorithm])
         start, _ = der.value_at(data, start + RECEIPT_TYPE_LENGTH)
-        receipt = Receipt.decode(data[start:end])
+        encoded = data[start:end]
+        receipt = Receipt.decode(encoded)
         _, start = der.value_at(data, end)
         is_rsa = _IS_RSA[data[end:start]]
         start, end = der.value_at(data, start)
         signature = data[start:end]
     except (ValueError, LookupError, ReceiptInvalid):
         return None
-    attributes = attributes_over(
-        hashlib.new(hash_algorithm, message).digest(), identity.sha256, receipt
-    )
+    # Decoding has compared the receipt with its one encoding.
+    attributes = attributes_with_receipt(hashed(message).digest(), identity.sha256, encoded)
     again = assemble_for(
         identity.issuer_and_serial,
         message=message,

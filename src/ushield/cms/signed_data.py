@@ -91,10 +91,10 @@ def assemble_for(
             _CONTEXT_0,
             der.sequence(
                 _VERSION,
-                der.set_of(digest_algorithm),
+                der.tagged(0x31, digest_algorithm),
                 der.sequence(_DATA, der.tagged(_CONTEXT_0, der.octet_string(message))),
                 der.tagged(_CONTEXT_0, certificate),
-                der.set_of(signer),
+                der.tagged(0x31, signer),
             ),
         ),
     )

@@ -6,9 +6,10 @@ one and be forgotten in the other.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any
@@ -47,6 +48,8 @@ __all__ = [
 KIND_LABEL = "业务"
 DIGEST_GROUP = 4
 """How many hexadecimal digits of a digest stand together, with a space after them."""
+# `datetime` checks the numbers. It reads an hour of 24, too, which is 0 of the next day.
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?!24)[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 class Kind(StrEnum):
@@ -61,10 +64,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How a field's value is written as one text, and read back (`ValueError` if it is none)."""
+    """How a field's value is written as one text, and read back (`ValueError` if it is none).
+
+    ``is_exact``: nothing is read that would be written otherwise.
+    """
 
     write: Callable[[Any], str]
     read: Callable[[str], Any]
+    is_exact: bool = False
 
 
 def _write_instant(instant: datetime) -> str:
@@ -72,21 +79,20 @@ def _write_instant(instant: datetime) -> str:
 
 
 def _read_instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is not UTC:
-        raise ValueError("a time in UTC is due")
-    return instant
+    if _INSTANT.fullmatch(text) is None:
+        raise ValueError("a time such as 2026-11-21T08:00:00Z is due")
+    return datetime.fromisoformat(text)
 
 
 def _write_digest(digest: bytes) -> str:
     return digest.hex(" ", -DIGEST_GROUP // 2)
 
 
-TEXT = Shape(str, str)
-MONEY = Shape(attrgetter("display"), Money.parse_display)
+TEXT = Shape(str, str, is_exact=True)
+MONEY = Shape(attrgetter("display"), Money.parse_display, is_exact=True)
 COUNT = Shape(str, int)
 DIGEST = Shape(_write_digest, bytes.fromhex)
-INSTANT = Shape(_write_instant, _read_instant)
+INSTANT = Shape(_write_instant, _read_instant, is_exact=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ by an XML library: what is not written by `write_message` is no message.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import starmap
+from functools import partial
 from typing import Any, NamedTuple
 
 from ushield.errors import MessageInvalid, TransactionInvalid
@@ -95,7 +95,9 @@ def parse_message(data: bytes) -> Message:
     found = _STRUCTURE.fullmatch(text)
     if found is None:
         raise _Reader(text).problem()
-    shown, hidden = (tuple(starmap(_field, _FIELD.findall(part))) for part in found.groups())
+    make = _escaped_field if "&" in text else _plain_field
+    shown = tuple(map(make, _FIELD.findall(found[1])))
+    hidden = tuple(map(make, _FIELD.findall(found[2])))
     return Message(_read_transaction(shown, hidden), shown, hidden)
 
 
@@ -107,10 +109,13 @@ def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _field(label: str, value: str) -> Field:
-    if "&" in label or "&" in value:
-        return Field(_REFERENCE.sub(_resolve, label), _REFERENCE.sub(_resolve, value))
-    return Field(label, value)
+# As `Field._make`, without its check of the length.
+_plain_field: Callable[[tuple[str, str]], Field] = partial(tuple.__new__, Field)
+
+
+def _escaped_field(texts: tuple[str, str]) -> Field:
+    label, value = texts
+    return Field(_REFERENCE.sub(_resolve, label), _REFERENCE.sub(_resolve, value))
 
 
 def _resolve(match: re.Match[str]) -> str:
@@ -227,6 +232,6 @@ def _read_value(entry: Entry, text: str) -> Any:
         value = entry.shape.read(text)
     except (ValueError, TransactionInvalid) as error:
         raise MessageInvalid(f"field {entry.label}: {error}") from error
-    if entry.shape.write(value) != text:
+    if not entry.shape.is_exact and entry.shape.write(value) != text:
         raise MessageInvalid("a value is not written in its one form")
     return value

@@ -70,6 +70,7 @@ class Currency(StrEnum):
         return _DIGITS.get(self, 2)
 
 
+_BY_CODE = {each.value: each for each in Currency}
 _DIGITS = {
     Currency.CLP: 0,
     Currency.ISK: 0,
@@ -121,12 +122,9 @@ class Money:
         # The length is bounded first: Decimal would take a text of any size.
         if len(text) > MAX_INTEGER_DIGITS + 4 or _PLAIN.fullmatch(text) is None:
             raise _refused("a plain decimal such as 1234.56 is due")
-        try:
-            known = Currency(currency)
-        except ValueError:
-            raise TransactionInvalid(
-                f"currency: {currency!r} is not known", field="currency"
-            ) from None
+        known = _BY_CODE.get(currency) if isinstance(currency, str) else None
+        if known is None:
+            raise TransactionInvalid(f"currency: {currency!r} is not known", field="currency")
         return cls(Decimal(text), known)
 
     @classmethod

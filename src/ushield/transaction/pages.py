@@ -14,7 +14,7 @@ from ushield.errors import DisplayRefused, InputInvalid
 from ushield.transaction.digest import digest_texts
 from ushield.transaction.forms import DIGEST_GROUP, GROUPED_LABELS, WHOLE_LABELS
 from ushield.transaction.message import Field
-from ushield.transaction.repertoire import Repertoire
+from ushield.transaction.repertoire import Repertoire, text_width
 
 __all__ = ["LABEL_END", "MOST_PAGES", "Page", "Screen", "lay_out", "pages_digest"]
 
@@ -60,13 +60,7 @@ class Screen:
 
     def status(self, number: int, count: int) -> str:
         """The last line of page ``number`` (from 1) of ``count``: banner, page, what keys do."""
-        if number == count:
-            keys = "OK/C"
-        elif number == 1:
-            keys = self.repertoire.down
-        else:
-            keys = self.repertoire.up + self.repertoire.down
-        return f"{self.banner} {number}/{count} {keys}".lstrip()
+        return _statuses(self.repertoire.value, self.banner, count)[number - 1]
 
 
 def lay_out(fields: Sequence[Field], screen: Screen) -> tuple[Page, ...]:
@@ -79,14 +73,15 @@ def lay_out(fields: Sequence[Field], screen: Screen) -> tuple[Page, ...]:
     reason ``glyph`` (and the character) or ``too-long`` if any of it could not be seen.
     """
     room = screen.lines - 1
-    repertoire, columns = screen.repertoire, screen.columns
+    repertoire, columns, codec = screen.repertoire, screen.columns, screen.repertoire.value
+    mark = repertoire.label_mark
     pages: list[list[str]] = [[]]
     page = pages[0]
     for label, value in fields:
-        if repertoire.label_mark in value:
+        if mark in value:
             raise _label_mark(repertoire)
-        name, name_width, block = _label(repertoire, columns, label)
-        width = repertoire.width(value)
+        name, name_width, block = _label(codec, columns, label)
+        width = text_width(codec, value)
         if name_width + width <= columns:
             if len(page) == room:
                 page = []
@@ -115,9 +110,9 @@ def lay_out(fields: Sequence[Field], screen: Screen) -> tuple[Page, ...]:
         raise DisplayRefused(
             f"{count} pages, the screen shows at most {screen.max_pages}", reason="too-long"
         )
-    for number, page in enumerate(pages, 1):
+    for page, status in zip(pages, _statuses(codec, screen.banner, count), strict=True):
         page.extend(("",) * (room - len(page)))
-        page.append(screen.status(number, count))
+        page.append(status)
     return tuple(map(tuple, pages))
 
 
@@ -128,13 +123,24 @@ def pages_digest(pages: Sequence[Page]) -> bytes:
 
 # The labels of a form are few, and drawn with every message.
 @lru_cache(maxsize=1024)
-def _label(repertoire: Repertoire, columns: int, label: str) -> tuple[str, int, tuple[str, ...]]:
+def _label(codec: str, columns: int, label: str) -> tuple[str, int, tuple[str, ...]]:
     """The label as drawn, how wide it is, and its lines where the value does not fit beside it."""
+    repertoire = Repertoire(codec)
     if repertoire.label_mark in label:
         raise _label_mark(repertoire)
     text = f"{repertoire.label_mark}{label}{LABEL_END}"
     width = repertoire.width(text)
     return text, width, tuple(_wrap(repertoire, text, width, columns))
+
+
+@lru_cache(maxsize=256)
+def _statuses(codec: str, banner: str, count: int) -> tuple[str, ...]:
+    """The last lines of ``count`` pages."""
+    up, down = Repertoire(codec).up, Repertoire(codec).down
+    keys = [down, *(up + down,) * (count - 2), "OK/C"] if count > 1 else ["OK/C"]
+    return tuple(
+        f"{banner} {number}/{count} {each}".lstrip() for number, each in enumerate(keys, 1)
+    )
 
 
 def _label_mark(repertoire: Repertoire) -> DisplayRefused:

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from ushield.errors import DisplayRefused
 
-__all__ = ["Repertoire"]
+__all__ = ["Repertoire", "text_width"]
 
 
 class Repertoire(StrEnum):
@@ -41,13 +41,7 @@ class Repertoire(StrEnum):
 
     def width(self, text: str) -> int:
         """How many half-width cells ``text`` takes in all; `DisplayRefused` as `cells`."""
-        # `cells` is asked where one character more needs a look: a control, U+3000, no glyph.
-        if text.isprintable():
-            if text.isascii():
-                return len(text)
-            with suppress(UnicodeEncodeError):
-                return len(text.encode(self.value))
-        return sum(self.cells(text))
+        return text_width(self.value, text)
 
     def cells(self, text: str) -> list[int]:
         """How many half-width cells each character of ``text`` takes.
@@ -65,6 +59,17 @@ class Repertoire(StrEnum):
                 character=character,
             )
         return cells
+
+
+def text_width(codec: str, text: str) -> int:
+    """`Repertoire.width` by the id of the repertoire, for a great many texts."""
+    # Where one character needs a look of its own, `cells` takes it: a control, U+3000, no glyph.
+    if text.isprintable():
+        if text.isascii():
+            return len(text)
+        with suppress(UnicodeEncodeError):
+            return len(text.encode(codec))
+    return sum(Repertoire(codec).cells(text))
 
 
 @lru_cache(maxsize=4096)
