@@ -62,3 +62,12 @@ def test_every_exported_name_is_there(path: Path) -> None:
     exported = getattr(module, "__all__", [])
     assert [name for name in exported if not hasattr(module, name)] == []
     assert len(set(exported)) == len(exported)
+
+
+def test_each_decision_has_a_number_of_its_own_and_none_is_left_out() -> None:
+    pages = sorted((REPOSITORY / "docs" / "decisions").iterdir())
+    assert [page.name[:5] for page in pages] == [f"{n:04d}-" for n in range(1, len(pages) + 1)]
+    titles = [page.read_text().partition("\n")[0] for page in pages]
+    assert [title.split()[:2] for title in titles] == [
+        ["#", f"{n}."] for n in range(1, len(pages) + 1)
+    ]
