@@ -17,6 +17,7 @@ from ushield.bank.policy import (
     PaymentFacts,
     Policy,
     SignatureFacts,
+    Sums,
     Terms,
 )
 from ushield.cms import BlindStatement
@@ -102,6 +103,10 @@ def payment(transaction: Transaction = TRANSFER, **changes: Any) -> PaymentFacts
         transaction=transaction,
         at=AT,
         signatures=(signature(transaction),),
+        today=Sums(),
+        month=Sums(),
+        payments_today=0,
+        blind_today=Sums(),
         batch=BatchFacts(Decimal("2.50")) if isinstance(transaction, Batch) else None,
     )
     return replace(facts, **changes)

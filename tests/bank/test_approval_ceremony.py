@@ -81,6 +81,8 @@ def facts(
         transaction=transaction,
         at=at,
         signatures=signatures,
+        today=Sums(),
+        month=Sums(),
     )
 
 

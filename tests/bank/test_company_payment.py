@@ -103,7 +103,7 @@ class Company:
         verified = self.verifier.verify(signature)
         person = self.owners[hashlib.sha256(verified.certificate).digest()]
         token = self.tokens[person].serial
-        facts = SignatureFacts.of(verified, person=person, token=token)
+        facts = SignatureFacts.of(verified, person=person, token=token, last_counter=None)
         return facts, verified
 
     def payment(self, *signatures: bytes) -> PaymentFacts:

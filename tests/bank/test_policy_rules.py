@@ -92,6 +92,13 @@ CASES: dict[str, list[tuple[Policy, PaymentFacts]]] = {
             payment(),
         ),
     ],
+    "sums-unknown": [
+        (POLICY, payment(today=None)),
+        (POLICY, payment(month=None)),
+        (with_terms(daily={Kind.TRANSFER: {CNY: Decimal(5000)}}), payment(today=None)),
+        (with_terms(payments_a_day=3), payment(payments_today=None)),
+        (with_terms(blind=BLIND), payment(signatures=(blind(),), blind_today=None)),
+    ],
     "daily-total-over-limit": [
         (POLICY, payment(today=paid("8765.45"))),
         (
@@ -283,6 +290,11 @@ def test_without_the_rule_the_payment_would_pass(
         ),
         (with_terms(payments_a_day=3), payment(payments_today=2)),
         (with_terms(payments_a_day=0), payment(EXAMPLES[3])),
+        (
+            with_terms(daily={Kind.SHOP: {CNY: Decimal(1)}, None: {Currency.USD: Decimal(1)}}),
+            payment(today=None, payments_today=None, blind_today=None),
+        ),
+        (POLICY, payment(EXAMPLES[3], today=None, month=None)),
         (with_terms(hours=Hours(11 * 60, 20 * 60, timedelta(hours=8))), payment()),
         (with_terms(hours=Hours(20 * 60, 11 * 60 + 1, timedelta(hours=8))), payment()),
         (
@@ -402,7 +414,7 @@ def test_the_facts_of_a_signature_come_from_its_verification() -> None:
         NOW,
         accept_blind=TrustStore.load(pem(authority("Test Bank Blind CA"))),
     )
-    facts = SignatureFacts.of(shown_nothing, person="li", token="1234")
+    facts = SignatureFacts.of(shown_nothing, person="li", token="1234", last_counter=None)
     assert (facts.evidence, facts.receipt, facts.pages) == (statement, None, 0)
 
 

@@ -51,6 +51,24 @@ def amount_over_limit(facts: PaymentFacts, terms: Terms) -> str | None:
     return f"{facts.amount.display} is over the limit of {limit_text} for a {facts.kind}"
 
 
+@rule("sums-unknown")
+def sums_unknown(facts: PaymentFacts, terms: Terms) -> str | None:
+    """a sum or a number of payments is limited, and nobody said what has been paid"""
+    if facts.amount is None:
+        return None
+    currency = facts.amount.currency
+    tables = (("today", terms.daily, facts.today), ("this month", terms.monthly, facts.month))
+    for when, table, paid in tables:
+        limited = any(currency in table.get(kind, {}) for kind in (facts.kind, None))
+        if limited and paid is None:
+            return f"nobody said what the customer has paid {when}"
+    if terms.payments_a_day is not None and facts.payments_today is None:
+        return "nobody said how often the customer has paid today"
+    if facts.is_blind and terms.blind is not None and facts.blind_today is None:
+        return "nobody said what the customer has paid today without a screen"
+    return None
+
+
 @rule("daily-total-over-limit")
 def daily_total_over_limit(facts: PaymentFacts, terms: Terms) -> str | None:
     """with it, the day's sum is over the limit, for its kind or for all kinds together"""
@@ -68,9 +86,10 @@ def daily_count_over_limit(facts: PaymentFacts, terms: Terms) -> str | None:
     """the customer has paid as often today as is allowed"""
     if facts.amount is None or terms.payments_a_day is None:
         return None
-    if facts.payments_today < terms.payments_a_day:
+    before = facts.payments_today or 0
+    if before < terms.payments_a_day:
         return None
-    return f"{facts.payments_today} payments today, {terms.payments_a_day} are allowed"
+    return f"{before} payments today, {terms.payments_a_day} are allowed"
 
 
 @rule("outside-hours")
@@ -95,6 +114,7 @@ AMOUNT_RULES = (
     kind_not_allowed,
     currency_not_allowed,
     amount_over_limit,
+    sums_unknown,
     daily_total_over_limit,
     monthly_total_over_limit,
     daily_count_over_limit,
@@ -110,9 +130,12 @@ def _limit(facts: PaymentFacts, table: AmountTable) -> Decimal | None:
     return table.get(facts.kind, {}).get(currency, table.get(None, {}).get(currency))
 
 
-def _over_total(facts: PaymentFacts, table: AmountTable, paid: Sums, when: str) -> str | None:
+def _over_total(
+    facts: PaymentFacts, table: AmountTable, paid: Sums | None, when: str
+) -> str | None:
     if facts.amount is None:
         return None
+    paid = paid or Sums()
     currency = facts.amount.currency
     for kind, what in ((facts.kind, f" for a {facts.kind}"), (None, "")):
         limit = table.get(kind, {}).get(currency)

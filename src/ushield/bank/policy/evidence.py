@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank.policy.amounts import display
-from ushield.bank.policy.facts import PaymentFacts, SignatureFacts, exact_sum
+from ushield.bank.policy.facts import PaymentFacts, SignatureFacts, Sums, exact_sum
 from ushield.bank.policy.refusal import Rule, rule
 from ushield.bank.policy.terms import AttestationNeed, Terms
 from ushield.transaction.message import write_message
@@ -73,7 +73,7 @@ def blind_total_over_limit(facts: PaymentFacts, terms: Terms) -> str | None:
         return None
     currency = facts.amount.currency
     limit = terms.blind.daily.get(currency, Decimal(0))
-    total = exact_sum(facts.blind_today.of(currency), facts.amount.amount)
+    total = exact_sum((facts.blind_today or Sums()).of(currency), facts.amount.amount)
     if total <= limit:
         return None
     return (

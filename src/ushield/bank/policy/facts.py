@@ -76,9 +76,9 @@ class SignatureFacts:
     certificate: bytes
     evidence: Receipt | BlindStatement
     algorithm: KeyAlgorithm | None
+    last_counter: int | None
     pages: int = 0
     attestation: Attestation | None = None
-    last_counter: int | None = None
 
     @classmethod
     def of(
@@ -87,8 +87,8 @@ class SignatureFacts:
         *,
         person: str,
         token: str,
+        last_counter: int | None,
         attestation: Attestation | None = None,
-        last_counter: int | None = None,
     ) -> SignatureFacts:
         """The facts of what a `Verifier` gave, and of the bank's register.
 
@@ -139,7 +139,8 @@ class PaymentFacts:
 
     ``signatures`` are the maker's first, then the checkers'. ``today`` and ``month`` are what the
     customer has paid before this, by the bank's own calendar, ``payments_today`` how many times,
-    ``blind_today`` what of it no screen showed. They must be read so that no other payment of the
+    ``blind_today`` what of it no screen showed. ``None`` is what the caller does not know: where
+    the policy limits it, the payment is refused. They must be read so that no other payment of the
     customer can be accepted in between: two that are decided at once could pass one limit twice.
     """
 
@@ -147,10 +148,10 @@ class PaymentFacts:
     transaction: Transaction
     at: datetime
     signatures: tuple[SignatureFacts, ...]
-    today: Sums = field(default_factory=Sums)
-    month: Sums = field(default_factory=Sums)
-    payments_today: int = 0
-    blind_today: Sums = field(default_factory=Sums)
+    today: Sums | None = None
+    month: Sums | None = None
+    payments_today: int | None = None
+    blind_today: Sums | None = None
     batch: BatchFacts | None = None
 
     def __post_init__(self) -> None:
