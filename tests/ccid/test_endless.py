@@ -18,7 +18,7 @@ from ushield.errors import TransportError
 TIMEOUT: Final = 3.0
 PACE: Final = 0.001
 """Seconds that each step costs: a device that answers at once is the busiest one."""
-MOST_MEMORY: Final = 512 * 1024
+MOST_MEMORY: Final = 256 * 1024
 
 EXTENDED = descriptor(Feature.EXTENDED_APDU)
 TPDU = descriptor(Feature.TPDU)
