@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from tests.bank.odd import ODD_CERTIFICATES
 from tests.pki import (
     CA,
     NOW,
@@ -281,3 +283,12 @@ def test_keys_of_the_usual_kinds_are_accepted(algorithm: KeyAlgorithm) -> None:
 def test_an_unreadable_bundle_is_refused(data: bytes) -> None:
     with pytest.raises(CertificateInvalid):
         TrustStore.load(data)
+
+
+@pytest.mark.parametrize("name", ["bit-string-name", "no-utf-8-name", "integer-name"])
+def test_a_certificate_that_cannot_be_read_takes_nothing_from_the_others(name: str) -> None:
+    odd = b64encode(ODD_CERTIFICATES[name])
+    bundle = b"-----BEGIN CERTIFICATE-----\n" + odd + b"\n-----END CERTIFICATE-----\n"
+    trust = TrustStore.load(bundle + pem(ROOT))
+    assert trust.intermediates == ()
+    assert trust.check(Signer.issued().certificate, NOW)[-1] == ROOT

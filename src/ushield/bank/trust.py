@@ -82,7 +82,8 @@ class TrustStore:
     def load(cls, data: bytes) -> TrustStore:
         """Read a bundle of PEM certificates, or one in DER.
 
-        `CertificateInvalid` if it cannot be read or has no self-signed certificate in it.
+        One whose names or key cannot be read leads nowhere and is left out. `CertificateInvalid`
+        if the bundle cannot be read or has no self-signed certificate in it.
         """
         try:
             if b"-----BEGIN" in data:
@@ -94,6 +95,7 @@ class TrustStore:
                 "the CA file holds no readable certificate",
                 remedy="Give certificates in PEM, one after the other, or one in DER.",
             ) from error
+        certificates = [each for each in certificates if _can_lead(each)]
         anchors = tuple(each for each in certificates if _issued(each, each))
         if not anchors:
             raise CertificateInvalid(
@@ -144,6 +146,14 @@ class TrustStore:
                 and _issued(path[-1], issuer)
             ):
                 yield from self._paths((*path, issuer), steps)
+
+
+def _can_lead(certificate: x509.Certificate) -> bool:
+    try:
+        _ = certificate.subject, certificate.issuer, certificate.public_key()
+    except _UNREADABLE:
+        return False
+    return True
 
 
 def _takes(steps: Iterator[int]) -> bool:
