@@ -83,8 +83,8 @@ def signature(
 
 
 def blind(transaction: Transaction = TRANSFER, **changes: Any) -> SignatureFacts:
-    statement = BlindStatement("1234", "PIV card", "piv")
-    return signature(transaction, token="1234", evidence=statement, **changes)
+    settings: dict[str, Any] = {"evidence": BlindStatement("1234", "PIV card", "piv")}
+    return signature(transaction, token="1234", **(settings | changes))
 
 
 def checker(transaction: Transaction = TRANSFER, **changes: Any) -> SignatureFacts:

@@ -49,6 +49,17 @@ def test_an_accepted_one_is_no_verified_transaction() -> None:
     assert not {"pages", "receipt"} & {each.name for each in dataclasses.fields(blind)}
 
 
+def test_one_by_a_virtual_token_is_refused_unless_those_are_accepted_as_well() -> None:
+    statement = dataclasses.replace(STATEMENT, virtual=True)
+    signature = CARD.sign(MESSAGE, statement)
+    with pytest.raises(TransactionRejected) as caught:
+        verify_transaction(signature, DISPLAY, NOW, accept_blind=BLIND)
+    assert caught.value.reason is RejectionReason.VIRTUAL_TOKEN
+    blind = verify_transaction(signature, DISPLAY, NOW, accept_blind=BLIND, accept_virtual=True)
+    assert isinstance(blind, BlindTransaction)
+    assert blind.statement.virtual
+
+
 def test_a_shown_one_is_what_it_was_where_blind_ones_are_accepted() -> None:
     verified = verify_transaction(TOKEN.sign(MESSAGE), DISPLAY, NOW, accept_blind=BLIND)
     assert isinstance(verified, VerifiedTransaction)

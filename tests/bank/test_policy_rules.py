@@ -153,6 +153,8 @@ CASES: dict[str, list[tuple[Policy, PaymentFacts]]] = {
          signed(evidence=receipt("US00000001", virtual=True), attestation=None)),
         (with_terms(blind=BLIND),
          payment(signatures=(blind(attestation=attestation("1234", virtual=True)),))),
+        (with_terms(blind=BLIND), payment(signatures=(
+            blind(evidence=BlindStatement("1234", "PIV card", "piv", virtual=True)),))),
     ],
     "token-mismatch": [
         (POLICY, signed(evidence=receipt("US00000009"), attestation=attestation("US00000009"))),

@@ -141,7 +141,11 @@ def test_a_transaction_is_signed_blindly_only_if_that_is_said(card: Card) -> Non
     ca.write_bytes(authority.ca_pem)
     out = str(card.folder / "out.p7s")
     assert run("verify", out, "--ca", str(ca)).exit_code == 42
-    assert run("verify", out, "--accept-blind", str(ca)).exit_code == 0
+    refused = run("--json", "verify", out, "--accept-blind", str(ca))
+    assert refused.exit_code == 42
+    assert told(refused)["error"]["facts"]["reason"] == "virtual-token"
+    accepted = run("--json", "verify", out, "--accept-blind", str(ca), "--accept-virtual")
+    assert told(accepted)["virtual"] is True
 
 
 def test_a_touch_is_asked_for_and_its_refusal_signs_nothing(card: Card) -> None:

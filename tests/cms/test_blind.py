@@ -18,9 +18,12 @@ statements = st.builds(
     serial=st.text(TEXT, min_size=1, max_size=64),
     model=st.text(TEXT, max_size=64),
     driver=st.text(TEXT, min_size=1, max_size=32),
+    virtual=st.booleans(),
 )
-STATEMENT = BlindStatement("1234", "YubiKey", "piv")
-ENCODED = bytes.fromhex("301d 020101 0c046e6f6e65 0c0431323334 0c07597562694b6579 0c03706976")
+STATEMENT = BlindStatement("1234", "YubiKey", "piv", virtual=True)
+ENCODED = bytes.fromhex(
+    "3020 020101 0c046e6f6e65 0c0431323334 0c07597562694b6579 0c03706976 0101ff"
+)
 
 
 def test_the_encoding_by_hand() -> None:
@@ -48,6 +51,7 @@ def test_a_changed_byte_is_refused_or_another_statement(at: int, mask: int) -> N
         in_ber(ENCODED),
         writer.sequence(writer.integer(1), writer.utf8_string("screen")),
         ENCODED.replace(b"none", b"full"),
+        ENCODED.replace(b"\xff", b"\x01"),
         ENCODED.replace(b"\x02\x01\x01", b"\x02\x01\x02"),
     ],
 )

@@ -72,10 +72,11 @@ def test_the_how_to_leads_from_a_new_piv_card_to_a_blind_signature(tmp_path: Pat
         assert new.send(0xFB).ok
     (tmp_path / "payment.json").write_text(blocks(YUBIKEY, "json")[0], encoding="utf-8")
     commands = "".join(blocks(YUBIKEY, "sh"))
-    # Someone touches the card.
+    # Someone touches the card, which is not of hardware.
     touching = re.sub(
         r"^(ushield (?:sign|cert request) .*)$", r"\1 --virtual-press ok", commands, flags=re.M
     )
+    touching = re.sub(r"^(ushield verify .*)$", r"\1 --accept-virtual", touching, flags=re.M)
     (program,) = blocks(YUBIKEY, "python")
     finger = (
         "import threading, time\nfrom ushield.shield.events import PanelKey\n"
@@ -87,6 +88,7 @@ def test_the_how_to_leads_from_a_new_piv_card_to_a_blind_signature(tmp_path: Pat
         "threading.Thread(target=press, daemon=True).start()\n"
     )
     program = program.replace("open_token()", f'open_token("virtual:{card}", driver="piv")')
+    program = program.replace("accept_blind=blind_ca", "accept_blind=blind_ca, accept_virtual=True")
     environment = os.environ | {
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
         "PYTHONUTF8": "1",

@@ -8,15 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.drivers.bench import issue
 from tests.iso7816.connections import SHORT, DirectConnection
+from tests.pki import NOW
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
-from ushield.drivers.base import Demand, KeyOptions, KeyUsage
+from ushield.drivers.base import Capability, Demand, KeyOptions, KeyUsage
 from ushield.drivers.piv import PivDriver
 from ushield.drivers.piv.quirks import PivQuirks
 from ushield.drivers.piv.touch import touch_refusal
@@ -172,6 +176,31 @@ def test_the_serial_number_comes_from_the_extension_or_the_chuid_or_nowhere() ->
     empty = chuid.replace(guid, bytes(16))
     for value in (empty, b"\x53\x00", b"\x53\x05garbl"):
         assert PlainCard(objects={0x5FC102: value}).open().info.serial == "unknown"
+
+
+def device_certificate(unit: str) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, NOW, NOW)
+    return made.sign(key, SHA256()).public_bytes(Encoding.DER)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "virtual"),
+    [
+        (device_certificate("virtual"), True),
+        (device_certificate("not virtual"), False),
+        (b"0\x07virtual", False),
+    ],
+)
+def test_a_card_is_virtual_if_its_device_certificate_says_so(
+    certificate: bytes, virtual: bool
+) -> None:
+    card = PlainCard(objects={0x5FFF01: certificate_object(certificate)})
+    info = card.open().info
+    assert info.virtual is virtual
+    assert Capability.ATTESTATION in info.capabilities
+    assert not PlainCard().open().info.virtual
 
 
 def test_only_short_apdus_are_sent() -> None:

@@ -75,7 +75,7 @@ def verify(key: KeyInfo, signature: bytes, digest: bytes, algorithm: HashAlgorit
 def test_the_card_tells_who_it_is(bench: PivBench) -> None:
     driver: TokenDriver = bench.driver
     info = driver.info
-    assert (info.driver, info.firmware, info.virtual) == ("piv", "5.7.0", False)
+    assert (info.driver, info.firmware, info.virtual) == ("piv", "5.7.0", True)
     assert info.serial.isdigit()
     assert info.model
     assert info.screen is None

@@ -15,7 +15,13 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from tests.pki import NOW, authority, authority_key, certificate, der, pem
 from tests.transaction.strategies import TRANSFER
 from ushield.algorithms import KeyAlgorithm
-from ushield.bank import BlindTransaction, TrustStore, verify_transaction
+from ushield.bank import (
+    BlindTransaction,
+    RejectionReason,
+    TransactionRejected,
+    TrustStore,
+    verify_transaction,
+)
 from ushield.cms import BlindStatement, parse_signed_data
 from ushield.drivers.base import Demand, KeyOptions, KeyUsage
 from ushield.errors import (
@@ -108,11 +114,16 @@ def test_a_blind_signature_says_so_and_a_bank_that_accepts_it_reads_it(card: Car
     assert isinstance(signature, BlindSignature)
     assert not issubclass(BlindSignature, TransactionSignature)
     info = card.token.info
-    assert signature.statement == BlindStatement(info.serial, info.model, "piv")
+    assert signature.statement == BlindStatement(info.serial, info.model, "piv", virtual=True)
     assert parse_signed_data(signature.der).display == signature.statement
     assert card.session.key_of(signature.certificate) == key
     accept = TrustStore.load(pem(authority(CA)))
-    found = verify_transaction(signature.der, TrustStore(()), NOW, accept_blind=accept)
+    with pytest.raises(TransactionRejected) as caught:
+        verify_transaction(signature.der, TrustStore(()), NOW, accept_blind=accept)
+    assert caught.value.reason is RejectionReason.VIRTUAL_TOKEN
+    found = verify_transaction(
+        signature.der, TrustStore(()), NOW, accept_blind=accept, accept_virtual=True
+    )
     assert isinstance(found, BlindTransaction)
     assert found.transaction == TRANSFER
 

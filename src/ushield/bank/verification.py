@@ -112,7 +112,9 @@ class Verifier:
     development and tests. ``attestations`` requires of each key with a display that a token
     attested it; without that, a token is virtual if it says so. ``revocation`` knows which
     certificates were taken back, and refuses those of which it knows nothing, or nothing that is
-    new enough; without one, that is not looked at. ``losses`` is asked with each signature.
+    new enough; without one, that is not looked at. ``losses`` is asked with each signature; of one
+    that no screen showed, its host said which token it is, and only the bank's register can tell
+    whose the certificate is.
     ``clock`` tells the time at which a signature must hold where none is given.
 
     Signatures that say of themselves that nothing was shown are refused, unless ``accept_blind``
@@ -192,6 +194,7 @@ class Verifier:
             raise _blind()
         standing = known.blind.standing(parsed.certificate, at)
         _check_signature(parsed, standing)
+        self._check_virtual(parsed.display)
         self._check_lost(parsed.display.serial, at)
         return BlindTransaction(
             _read_message(parsed.message),
@@ -227,16 +230,19 @@ class Verifier:
         )
 
     def _check_token(self, receipt: Receipt, attestation: Attestation | None) -> None:
-        if receipt.virtual and not self._accept_virtual:
-            raise TransactionRejected(
-                f"signed by {receipt.serial}, a virtual token", reason=RejectionReason.VIRTUAL_TOKEN
-            )
+        self._check_virtual(receipt)
         if attestation is not None and (
             attestation.serial != receipt.serial or attestation.virtual is not receipt.virtual
         ):
             raise TransactionRejected(
                 f"the receipt is by {receipt.serial}, the key belongs to {attestation.serial}",
                 reason=RejectionReason.TOKEN_MISMATCH,
+            )
+
+    def _check_virtual(self, display: Receipt | BlindStatement) -> None:
+        if display.virtual and not self._accept_virtual:
+            raise TransactionRejected(
+                f"signed by {display.serial}, a virtual token", reason=RejectionReason.VIRTUAL_TOKEN
             )
 
     def _check_lost(self, token: str, at: datetime) -> None:

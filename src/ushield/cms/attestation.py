@@ -9,7 +9,10 @@ from asn1crypto import core
 from ushield.cms import der
 from ushield.errors import InputInvalid
 
-__all__ = ["Attestation", "AttestationInvalid"]
+__all__ = ["VIRTUAL_UNIT", "Attestation", "AttestationInvalid", "is_virtual_device"]
+
+VIRTUAL_UNIT = "virtual"
+"""The organizational unit by which a device certificate says that no hardware guards its key."""
 
 _VERSION = 1
 _USAGES = (1, 2)
@@ -92,3 +95,19 @@ class _Attestation(core.Sequence):  # type: ignore[misc]
         ("generated", core.Boolean),
         ("virtual", core.Boolean),
     ]
+
+
+def is_virtual_device(certificate: bytes) -> bool:
+    """Whether a device certificate (DER) is a virtual token's; not if it cannot be read."""
+    # Looked for first, since cryptography takes long to load.
+    if VIRTUAL_UNIT.encode() not in certificate:
+        return False
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    try:
+        subject = x509.load_der_x509_certificate(certificate).subject
+        units = subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+    except (ValueError, x509.InvalidVersion):
+        return False
+    return any(unit.value == VIRTUAL_UNIT for unit in units)

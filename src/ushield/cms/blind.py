@@ -30,15 +30,18 @@ class BlindStatement:
             display  UTF8String ("none"),
             serial   UTF8String,
             model    UTF8String,
-            driver   UTF8String }
+            driver   UTF8String,
+            virtual  BOOLEAN }
 
     ``display`` says the one thing that matters: nobody was shown what is signed. The others name
-    the token as its driver found it; unlike a receipt, all of it is only the host's word.
+    the token as its driver found it, and whether no hardware guards its keys; unlike a receipt, all
+    of it is only the host's word.
     """
 
     serial: str
     model: str
     driver: str
+    virtual: bool = False
 
     def __post_init__(self) -> None:
         if not (
@@ -54,6 +57,7 @@ class BlindStatement:
             der.utf8_string(self.serial),
             der.utf8_string(self.model),
             der.utf8_string(self.driver),
+            der.boolean(self.virtual),
         )
 
     @classmethod
@@ -78,4 +82,5 @@ class _BlindStatement(core.Sequence):  # type: ignore[misc]
         ("serial", core.UTF8String),
         ("model", core.UTF8String),
         ("driver", core.UTF8String),
+        ("virtual", core.Boolean),
     ]

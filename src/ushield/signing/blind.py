@@ -66,7 +66,9 @@ def sign_blindly(
     key, certificates = session.signing_key(key, KeyUsage.AUTHENTICATION)
     certificate = certificates[0]
     algorithm = key.info.algorithm
-    statement = BlindStatement(info.serial[:_MOST_SERIAL], info.model[:_MOST_MODEL], info.driver)
+    statement = BlindStatement(
+        info.serial[:_MOST_SERIAL], info.model[:_MOST_MODEL], info.driver, virtual=info.virtual
+    )
     attributes = signed_attributes(data, certificate.der, statement, algorithm.hash)
     signature = _sign(
         session, key, attributes, pin, allow_last_try=allow_last_try, progress=progress

@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from ushield.algorithms import KeyAlgorithm
 from ushield.cms import oids
-from ushield.cms.attestation import Attestation
+from ushield.cms.attestation import VIRTUAL_UNIT, Attestation
 from ushield.shield.commands import KeyUsageCode
 from ushield.virtual.keys import encode_private_key, generate_private_key, load_private_key
 from ushield.virtual.nvram import ChannelKey, Identity, PivKey, StoredKey
@@ -131,7 +131,7 @@ def _name(profile: VirtualProfile, serial: str, common_name: str) -> x509.Name:
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, profile.manufacturer),
-            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "virtual"),
+            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, VIRTUAL_UNIT),
             x509.NameAttribute(NameOID.SERIAL_NUMBER, serial),
             x509.NameAttribute(NameOID.COMMON_NAME, common_name),
         ]

@@ -85,10 +85,8 @@ def blind_total_over_limit(facts: PaymentFacts, terms: Terms) -> str | None:
 @each_signature("virtual-token")
 def virtual_token(signature: SignatureFacts, terms: Terms) -> str | None:
     """the token is a virtual one, which the policy does not name"""
-    receipt, attestation = signature.receipt, signature.attestation
-    virtual = (receipt is not None and receipt.virtual) or (
-        attestation is not None and attestation.virtual
-    )
+    attestation = signature.attestation
+    virtual = signature.evidence.virtual or (attestation is not None and attestation.virtual)
     if not virtual or signature.token in (terms.virtual_tokens or ()):
         return None
     return "is a virtual one, whose keys lie in a file"

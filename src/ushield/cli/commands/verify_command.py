@@ -131,6 +131,7 @@ def _tell_blind(invocation: Invocation, blind: BlindTransaction, checked: Checke
     statement = blind.statement
     facts = message_facts(blind.message)
     fields = {**facts.pop("shown"), **facts.pop("hidden")}
+    virtual = " (virtual)" if statement.virtual else ""
     invocation.output.result(
         facts
         | {
@@ -141,6 +142,7 @@ def _tell_blind(invocation: Invocation, blind: BlindTransaction, checked: Checke
             "path": list(blind.path),
             "token": statement.serial,
             "model": statement.model,
+            "virtual": statement.virtual,
         }
         | checked.facts,
         "The signature holds. NO SCREEN SHOWED IT: a program on the signer's computer chose what"
@@ -151,7 +153,7 @@ def _tell_blind(invocation: Invocation, blind: BlindTransaction, checked: Checke
             [
                 ("signer", blind.signer),
                 ("trusted by", blind.path[-1]),
-                ("token", f"{statement.serial} {statement.model}, by its host's word"),
+                ("token", f"{statement.serial} {statement.model}{virtual}, by its host's word"),
             ]
         )
         + checked.text,

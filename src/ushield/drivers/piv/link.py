@@ -27,6 +27,7 @@ from ushield.piv.objects import (
     MAX_CERTIFICATE,
     Application,
     SecretMetadata,
+    decode_certificate,
     decode_guid,
     encode_tag_list,
 )
@@ -179,15 +180,24 @@ class PivLink:
                 guid = b""
         return guid.hex().upper() or self.connection.device.serial or _NEVER_PROVEN
 
-    def _attests(self) -> bool:
+    def _device_certificate(self) -> bytes | None:
+        """The certificate of the key that attests others, empty where nobody can read it."""
         p1, p2 = divmod(WHOLE_CARD, 0x100)
-        certificate = encode_tag_list(DataTag.ATTESTATION_CERTIFICATE)
-        return self.send(Instruction.GET_DATA, p1, p2, certificate).ok
+        response = self.send(
+            Instruction.GET_DATA, p1, p2, encode_tag_list(DataTag.ATTESTATION_CERTIFICATE)
+        )
+        try:
+            return decode_certificate(response.data) if response.ok else None
+        except TlvInvalid:
+            return b""
 
     def _token_info(self, application: Application) -> TokenInfo:
         capabilities = {Capability.KEY_GENERATION, Capability.MANAGEMENT_KEY}
-        if self._attests():
+        certificate = self._device_certificate()
+        if certificate is not None:
             capabilities.add(Capability.ATTESTATION)
+        from ushield.cms.attestation import is_virtual_device
+
         device = self.connection.device
         return TokenInfo(
             driver=self._driver,
@@ -200,6 +210,7 @@ class PivLink:
             pin_rules=self.quirks.pin_rules,
             max_keys=len(KEY_SLOTS),
             max_certificate=MAX_CERTIFICATE,
+            virtual=certificate is not None and is_virtual_device(certificate),
         )
 
 
