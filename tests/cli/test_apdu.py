@@ -149,7 +149,24 @@ class TestDeviceCa:
         device = self.device(enrolled, "device.pem")
         assert enrolled.run("--device-ca", device, "pin", "status").exit_code == 0
         assert enrolled.run("pin", "status", "--device-ca", device).exit_code == 0
-        assert enrolled.run("apdu", "--device-ca", device, "00200081").exit_code == 0
+
+    def test_commands_to_a_device_that_must_be_trusted_go_through_its_channel(
+        self, enrolled: Enrolled, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        device = self.device(enrolled, "device.pem")
+        file = enrolled.folder / "channel.trace"
+        verify = f"00200081{len(enrolled.pin):02x}{enrolled.pin.encode().hex()}"
+        record = ["trace", "record", "--ciphertext", str(file)]
+        result = enrolled.run("--device-ca", device, *record, "apdu", "-", stdin=f"{verify}\n")
+        assert result.exit_code == 0, result.stderr
+        sent = [json.loads(line).get("command", "") for line in file.read_text().splitlines()[1:]]
+        assert not any(command.startswith("0020") for command in sent)
+        for bare in (["--no-driver"], []):
+            # As if the man on the wire hid the application.
+            monkeypatch.setattr(registry, "drivers", lambda: ())
+            refused = enrolled.run("apdu", "--device-ca", device, *bare, "-", stdin=f"{verify}\n")
+            assert refused.exit_code == (2 if bare else 14)
+            assert "9000" not in refused.stdout
 
     def test_another_certificate_will_not_and_no_pin_is_sent(self, enrolled: Enrolled) -> None:
         pin = ["pin", "verify", "--pin-file", enrolled.secret(enrolled.pin)]

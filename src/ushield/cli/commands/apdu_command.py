@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,7 +33,7 @@ def command(
     HEX is one whole command; spaces and colons in it are ignored. With - the commands come from
     the standard input, a line each: those that carry a PIN come in no other way, and their bodies
     are not shown. They go as they are, and end a secure channel, unless --secure puts them into
-    one.
+    one, or --device-ca wants a device that is trusted.
 
     Example: ushield apdu "00 A4 04 00 08 F0 55 53 48 49 45 4C 44 00"
     """
@@ -58,11 +57,15 @@ def command(
         if not no_driver:
             # A driver selects its application, which is what most commands need; a card that no
             # driver knows gets the commands all the same.
-            with suppress(NoDriver):
-                driver = driver_for(connection)
+            try:
+                driver = driver_for(connection, invocation.driver)
+            except NoDriver:
+                if invocation.driver is not None or trust is not None:
+                    raise
         if driver is not None and trust is not None:
             trust.check(driver)
-        spoken_to = _secured(driver) if secure else connection
+        # Only through its channel does a device that is trusted answer for what is said to it.
+        spoken_to = connection if trust is None and not secure else _secured(driver)
         recorded = RecordingConnection(spoken_to, TrafficLog(note))
         for apdu in apdus:
             recorded.transmit(apdu)
