@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 
 from tests.drivers.bench import issue, message
 from tests.virtual.memory import PIN, PUK, WRONG_PIN, contents
+from tests.virtual.piv_host import P256, PivHost
 from ushield.algorithms import KeyAlgorithm
 from ushield.iso7816.apdu import CommandApdu, ResponseApdu
 from ushield.iso7816.secure_messaging.commands import SECURITY_DOMAIN_AID
 from ushield.iso7816.secure_messaging.scp03 import HostMessages
 from ushield.iso7816.secure_messaging.scp11 import HostAgreement
 from ushield.iso7816.status import StatusWord
+from ushield.iso7816.tlv import encode
 from ushield.piv.commands import AID as PIV_AID
 from ushield.shield.commands import AID as SHIELD_AID
 from ushield.shield.commands import DataObject, KeyUsageCode
+from ushield.shield.events import PanelKey
 from ushield.shield.objects import GenerateKey, KeyEntry, StoredCertificate, tag_list
 from ushield.shield.pins import encode_change
 from ushield.shield.requests import Begin
@@ -241,6 +244,24 @@ def test_with_the_session_ends_what_was_proven_to_piv_through_it(host: Host) -> 
     assert host.send(PIV_VERIFY).ok
     assert host.send(PIV_ASK).ok
     assert host.plain(PIV_ASK).sw == StatusWord.TRIES_LEFT | 6
+
+
+def test_a_cached_touch_through_a_channel_serves_nobody_after_it(host: Host) -> None:
+    piv = PivHost(host.token)
+    piv.key(0x9A, P256, encode(0xAA, b"\x01") + encode(0xAB, b"\x03"))
+    use = encode(0x7C, encode(0x82, b"") + encode(0x81, bytes(32)))
+    sign = CommandApdu(0, 0x87, 0x11, 0x9A, use, 256)
+    host.open()
+    with piv.finger(PanelKey.OK):
+        assert host.send(sign).ok
+    assert host.send(sign).ok
+    with piv.finger(PanelKey.CANCEL) as seen:
+        assert host.plain(sign).sw == StatusWord.CONDITIONS_NOT_SATISFIED
+    assert seen
+    with piv.finger(PanelKey.OK):
+        assert host.plain(sign).ok
+    host.open()
+    assert host.plain(sign).ok, "in the clear it was for anybody"
 
 
 def test_power_off_ends_it(channel: Host) -> None:

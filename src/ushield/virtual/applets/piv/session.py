@@ -35,7 +35,8 @@ class PivSession:
     ``challenge`` is what the management key must answer next: the plain bytes, and whether they
     are a witness that the host decrypts (mutual) or a challenge that it encrypts. ``secured``: the
     command at hand came through a secure channel; ``proven_secured``: so did a proof, of the PIN
-    or the management key.
+    or the management key. ``touched``: when a slot's key was last touched for, and whether that was
+    through a channel.
     """
 
     firmware: Firmware
@@ -45,7 +46,7 @@ class PivSession:
     challenge: tuple[bool, bytes] | None = None
     secured: bool = False
     proven_secured: bool = False
-    touched: dict[int, float] = field(default_factory=dict)
+    touched: dict[int, tuple[float, bool]] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Be as after power-up."""
@@ -60,9 +61,12 @@ class PivSession:
         self.proven_secured = self.proven_secured or self.secured
 
     def end_channel(self) -> None:
-        """Be as after power-up if anything was proven through the channel that is no more."""
+        """Be as after power-up if anything was proven through the channel that is no more; a touch
+        for what came through it serves nobody else.
+        """
         if self.proven_secured:
             self.forget()
+        self.touched = {slot: touch for slot, touch in self.touched.items() if not touch[1]}
 
     def forget_pin(self) -> None:
         """The PIN counts as not verified."""
@@ -99,9 +103,9 @@ class PivSession:
     def _touch_unless_lately(self, slot: int, question: Question) -> None:
         clock = self.firmware.clock
         last = self.touched.get(slot)
-        if last is None or clock.monotonic() - last >= TOUCH_TIME:
+        if last is None or clock.monotonic() - last[0] >= TOUCH_TIME:
             self.touch(question)
-            self.touched[slot] = clock.monotonic()
+            self.touched[slot] = (clock.monotonic(), self.secured)
 
     def touch(self, question: Question) -> None:
         """Ask on the screen and wait for OK; refuse if another key comes, or none."""
