@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from tests.pki import NOW, Signer, authority, pem
+from tests.pki import NOW, YEAR, Signer, authority, pem
 from tests.transaction.strategies import TRANSFER
 from ushield.bank import (
     BlindTransaction,
@@ -75,6 +75,19 @@ def test_a_key_without_a_display_that_signs_a_receipt_is_not_trusted() -> None:
 def test_one_ca_for_both_is_refused() -> None:
     with pytest.raises(InputInvalid, match="one CA"):
         verify_transaction(SIGNATURE, DISPLAY, NOW, accept_blind=DISPLAY)
+
+
+def test_one_ca_s_key_for_both_is_refused_under_other_certificates_too() -> None:
+    renewed = authority("Test Bank Blind CA", not_after=NOW + 20 * YEAR)
+    certified = authority("Test Bank Blind CA", "Test Bank CA")
+    for trust in (
+        TrustStore.load(pem(authority("Test Bank CA"), renewed)),
+        TrustStore.load(pem(authority("Test Bank CA"), certified)),
+    ):
+        forged = CARD.sign(MESSAGE)
+        assert isinstance(verify_transaction(forged, trust, NOW), VerifiedTransaction)
+        with pytest.raises(InputInvalid, match="one CA"):
+            verify_transaction(forged, trust, NOW, accept_blind=BLIND)
 
 
 def test_a_broken_one_is_refused_for_what_is_broken_first() -> None:

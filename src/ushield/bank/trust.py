@@ -8,6 +8,7 @@ certificate that needs them is refused. Revocation is `ushield.bank.revocation`'
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -16,6 +17,7 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from ushield.bank.rejection import RejectionReason, TransactionRejected
@@ -103,6 +105,20 @@ class TrustStore:
                 remedy="Add the root CA's certificate to the file.",
             )
         return cls(anchors, tuple(each for each in certificates if each not in anchors))
+
+    def shares_issuer(self, other: TrustStore) -> bool:
+        """Whether a key of both could issue certificates, by whatever certificates of its own."""
+        return not self._issuers().isdisjoint(other._issuers())
+
+    def _issuers(self) -> set[bytes]:
+        keys = set()
+        for each in (*self.anchors, *self.intermediates):
+            # One whose key cannot be read issues nothing.
+            with suppress(*_UNREADABLE):
+                keys.add(
+                    each.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+                )
+        return keys
 
     def check(self, certificate: x509.Certificate, at: datetime) -> tuple[x509.Certificate, ...]:
         """The path from ``certificate`` to an anchor, both included, if it may sign at ``at``.

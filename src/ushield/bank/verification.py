@@ -118,9 +118,9 @@ class Verifier:
     ``clock`` tells the time at which a signature must hold where none is given.
 
     Signatures that say of themselves that nothing was shown are refused, unless ``accept_blind``
-    has the CA of keys without a display, and `verify_either` is called. That CA must not be among
-    those of ``trust``, `InputInvalid` otherwise: a key without a display signs what its host wants,
-    a receipt, too, and only its certificate tells the bank so.
+    has the CA of keys without a display, and `verify_either` is called. That CA's key must not be
+    among those of ``trust``, by any certificate, `InputInvalid` otherwise: a key without a display
+    signs what its host wants, a receipt, too, and only its certificate tells the bank so.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Verifier:
 
     def replace_trust(self, trust: TrustStore, *, accept_blind: TrustStore | None = None) -> None:
         """Trust these CAs from now on; what was remembered is forgotten."""
-        if accept_blind is not None and not set(accept_blind.anchors).isdisjoint(trust.anchors):
+        if accept_blind is not None and accept_blind.shares_issuer(trust):
             raise InputInvalid(
                 "one CA for keys with a display and for keys without",
                 remedy="Let another CA certify keys without a display, or do not accept them.",
