@@ -18,6 +18,7 @@ from tests.signing.conftest import payment
 from ushield.drivers.base import Capability
 from ushield.drivers.shield.device import channel_key
 from ushield.errors import (
+    ApduInvalid,
     ChannelBroken,
     LoginRequired,
     TokenUntrusted,
@@ -323,6 +324,17 @@ class TestRecovery:
             opened.reset()
             assert not opened.pin.state.verified
             assert sign(token, opened)
+
+    def test_a_command_that_is_too_long_is_not_sent_and_nothing_ends(
+        self, token: VirtualTokenUnderTest
+    ) -> None:
+        wire = wire_to(token)
+        with token_behind(wire) as opened, opened.session(token.pin):
+            seen = len(wire.seen)
+            with opened._driver.connection.hold(), pytest.raises(ApduInvalid):
+                opened._driver.connection.transmit(b"\0\xdb\x3f\xff\0\xff\xff" + bytes(65535))
+            assert len(wire.seen) == seen
+            assert opened.pin.state.verified
 
     def test_a_card_that_opens_none_any_more_is_an_error_not_a_plain_conversation(
         self, token: VirtualTokenUnderTest

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ushield.errors import ChannelBroken, TlvInvalid
+from ushield.errors import ApduInvalid, ChannelBroken, TlvInvalid
 from ushield.iso7816.apdu import CommandApdu
 from ushield.iso7816.secure_messaging.scp03 import (
     MAC_SIZE,
@@ -164,6 +164,15 @@ def test_a_long_command_has_the_long_form_however_it_was_sent() -> None:
     host, card = sides()
     sent = host.wrap(CommandApdu(0, 0x20, 0, 0, bytes(256)), extended=False)
     assert heard(card, sent, extended=True) == bytes(256)
+
+
+def test_a_command_too_long_to_be_secured_is_refused_and_the_session_goes_on() -> None:
+    host, card = sides()
+    for size in (65520, 65535):
+        with pytest.raises(ApduInvalid):
+            host.wrap(CommandApdu(0, 0x20, 0, 0, bytes(size)))
+    sent = host.wrap(CommandApdu(0, 0x20, 0, 0, bytes(65519)))
+    assert heard(card, sent) == bytes(65519)
 
 
 def test_a_command_without_data_is_a_mac_alone() -> None:

@@ -63,7 +63,7 @@ class SecureConnection(ConnectionLayer):
         """Send one plain command; its plain answer.
 
         ``timeout`` in seconds bounds the opening of a channel as well. `ApduInvalid` for a link of
-        a command chain: only whole commands are secured.
+        a command chain, since only whole commands are secured, and for one that is too long to be.
         """
         plain = CommandApdu.decode(command)
         if plain.cla & _CHAINING:
@@ -71,13 +71,12 @@ class SecureConnection(ConnectionLayer):
         deadline = None if timeout is None else monotonic() + timeout
         with self._connection.hold(timeout):
             session = self._session or self._open(deadline)
+            prepared, extended = self._prepare(plain)
+            secured = session.wrap(prepared, extended=extended)
             # Until its answer has proven to be the card's: whatever happens meanwhile, both sides
             # may count differently from then on.
             self._session = None
-            secured, extended = self._prepare(plain)
-            response = self._channel.send(
-                session.wrap(secured, extended=extended), timeout=_left(deadline)
-            )
+            response = self._channel.send(secured, timeout=_left(deadline))
             data = session.unwrap(response.data, response.sw)
             self._session = session
         return data + response.sw.to_bytes(2, "big")

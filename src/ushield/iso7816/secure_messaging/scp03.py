@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC, ECB
 from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.constant_time import bytes_eq
 
-from ushield.errors import ChannelBroken
-from ushield.iso7816.apdu import MAX_SHORT_DATA, CommandApdu
+from ushield.errors import ApduInvalid, ChannelBroken
+from ushield.iso7816.apdu import MAX_EXTENDED_DATA, MAX_SHORT_DATA, CommandApdu
 from ushield.iso7816.status import describe
 
 __all__ = ["MAC_SIZE", "SECURE", "CardMessages", "HostMessages", "SessionKeys"]
@@ -29,6 +29,7 @@ SECURE = 0x04
 _BLOCK = 16
 _FIRST_PAD = b"\x80"
 _ANSWER = 1 << 127
+_MAX_PLAIN = (MAX_EXTENDED_DATA - MAC_SIZE) // _BLOCK * _BLOCK - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,11 @@ class HostMessages(_Messages):
         """The command as it goes over the wire, with the ``ne`` that it had.
 
         ``extended``: it will go as an extended APDU; one of more than 255 bytes is taken for one
-        in any case. Its MAC covers the length field, which has another form there.
+        in any case. Its MAC covers the length field, which has another form there. `ApduInvalid`,
+        and the session goes on, for one that leaves no room for padding and MAC.
         """
+        if len(command.data) > _MAX_PLAIN:
+            raise ApduInvalid(f"{len(command.data)} bytes are too many for a secured command")
         self._counter += 1
         body = self._encrypt(command.data, 0) if command.data else b""
         cla, ins, p1, p2 = command.cla | SECURE, command.ins, command.p1, command.p2
