@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -454,6 +457,55 @@ def test_where_another_certificate_arrives_the_old_one_is_written_again() -> Non
 
 
 # Whatever a card may answer.
+
+
+# Several threads.
+
+
+def test_a_certificate_that_is_being_deleted_is_not_remembered_by_another_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card = PlainCard(objects={0x5FC105: certificate_object(issue(SPKI))})
+
+    def delete(command: CommandApdu) -> bytes:
+        card.objects.clear()
+        return OK
+
+    card.answers[0xDB, None] = delete
+    driver = card.open()
+    put = driver._link.put
+
+    def read() -> None:
+        with suppress(ObjectNotFound):
+            driver.read_certificate(0x9A)
+
+    reader = threading.Thread(target=read)
+
+    def crowded(*arguments: Any) -> None:
+        reader.start()
+        reader.join(0.2)
+        put(*arguments)
+
+    monkeypatch.setattr(driver._link, "put", crowded)
+    driver.delete_certificate(0x9A)
+    reader.join()
+    assert driver.certificates() == ()
+
+
+def test_keys_are_told_while_another_thread_changes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = with_key().open()
+    hold = driver.connection.hold
+
+    @contextmanager
+    def changed_after(timeout: float | None = None) -> Iterator[None]:
+        with hold(timeout):
+            yield
+        # What another thread does, that waited for its turn to make a key.
+        driver._keys = None
+
+    monkeypatch.setattr(driver.connection, "hold", changed_after)
+    (key,) = driver.keys()
+    assert key.label == "9a"
 
 
 def _everything(driver: PivDriver) -> tuple[Callable[[], object], ...]:

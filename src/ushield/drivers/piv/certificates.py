@@ -98,10 +98,12 @@ class CertificateCommands:
 
     def delete_certificate(self, slot: int) -> None:
         """Delete one; `ObjectNotFound` for an empty slot. Wants the management key."""
-        self.read_certificate(slot)
-        self._put(slot, b"")
+        with self._link.connection.hold():
+            self.read_certificate(slot)
+            self._put(slot, b"")
 
     def _put(self, slot: int, der: bytes) -> None:
+        # Held by who calls this, or another thread would read what is about to change, and keep it.
         self._read.pop(slot, None)
         self._keys = None
         self._link.put(CERTIFICATE_TAG[slot], encode_certificate(der), MANAGED)
@@ -121,11 +123,12 @@ class CertificateCommands:
     def _certificate_in(self, slot: int) -> bytes | None:
         known = self._read.get(slot)
         if known is None:
-            try:
-                known = decoded(decode_certificate, self._link.get(CERTIFICATE_TAG[slot]))
-            except ObjectNotFound:
-                known = b""
-            self._read[slot] = known
+            with self._link.connection.hold():
+                try:
+                    known = decoded(decode_certificate, self._link.get(CERTIFICATE_TAG[slot]))
+                except ObjectNotFound:
+                    known = b""
+                self._read[slot] = known
         return known or None
 
 

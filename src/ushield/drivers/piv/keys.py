@@ -72,11 +72,13 @@ class KeyCommands(CertificateCommands):
 
     def keys(self) -> tuple[KeyInfo, ...]:
         """The key pairs that can be used here, by slot."""
-        if self._keys is None:
+        known = self._keys
+        if known is None:
             with self._link.connection.hold():
                 found = (self._key_in(slot) for slot in SLOTS)
-                self._keys = {key.reference: key for key in found if key is not None}
-        return tuple(self._keys.values())
+                known = {key.reference: key for key in found if key is not None}
+                self._keys = known
+        return tuple(known.values())
 
     def _key_in(self, slot: int) -> KeyInfo | None:
         if self._link.has_metadata:
@@ -149,15 +151,16 @@ class KeyCommands(CertificateCommands):
         `InputInvalid` for a key of no kind there is, or where the card tells another.
         """
         slot = slot_at(place)
-        known = self._key_in(slot)
-        if known is not None and known.public_key != public_key:
-            raise InputInvalid(f"there is another key in slot {place_name(slot)}")
-        if known is None:
-            if self._link.has_metadata:
-                raise ObjectNotFound(f"no key in slot {place_name(slot)}")
-            algorithm = algorithm_of(public_key)
-            known = self._introduced[slot] = _key_info(slot, public_key, algorithm, None)
-            self._keys = None
+        with self._link.connection.hold():
+            known = self._key_in(slot)
+            if known is not None and known.public_key != public_key:
+                raise InputInvalid(f"there is another key in slot {place_name(slot)}")
+            if known is None:
+                if self._link.has_metadata:
+                    raise ObjectNotFound(f"no key in slot {place_name(slot)}")
+                algorithm = algorithm_of(public_key)
+                known = self._introduced[slot] = _key_info(slot, public_key, algorithm, None)
+                self._keys = None
         return known
 
     def delete_key(self, key_reference: int) -> None:
@@ -166,10 +169,11 @@ class KeyCommands(CertificateCommands):
         `CapabilityMissing` on cards without a command for it: there, a new key replaces it.
         """
         self._key(key_reference)
-        self._link.ask(Instruction.MOVE_KEY, _NOWHERE, key_reference, meanings=MANAGED)
-        self._keys = None
-        self._introduced.pop(key_reference, None)
-        self._delete_certificate(key_reference)
+        with self._link.connection.hold():
+            self._link.ask(Instruction.MOVE_KEY, _NOWHERE, key_reference, meanings=MANAGED)
+            self._keys = None
+            self._introduced.pop(key_reference, None)
+            self._delete_certificate(key_reference)
 
     def sign_digest(self, key_reference: int, algorithm: HashAlgorithm, digest: bytes) -> bytes:
         """Sign a digest: PKCS #1 v1.5, which the host pads, or ECDSA.
