@@ -44,7 +44,12 @@ from ushield.errors import (
 )
 from ushield.iso7816.tlv import encode
 from ushield.pin import KnownManagementKey, ManagementKey, Pin, PinReference
-from ushield.piv.commands import DEFAULT_MANAGEMENT_KEY, Instruction, ManagementAlgorithm
+from ushield.piv.commands import (
+    ALGORITHM_CODE,
+    DEFAULT_MANAGEMENT_KEY,
+    Instruction,
+    ManagementAlgorithm,
+)
 from ushield.shield.events import PanelKey
 
 SPKI = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -250,6 +255,33 @@ def test_a_key_signs_after_the_pin(
     challenge = bytes(range(32))
     digest = hashlib.new(algorithm.hash, challenge).digest()
     verify(key, bench.driver.sign_challenge(key.reference, challenge), digest, algorithm.hash)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "primes"),
+    [
+        (KeyAlgorithm.RSA_3072, (2**1536 - 3453, 3 * 2**1534 - 721)),
+        (KeyAlgorithm.RSA_4096, (2**2048 - 1557, 3 * 2**2046 - 43)),
+    ],
+)
+def test_an_imported_rsa_key_of_any_size_signs(
+    bench: PivBench, algorithm: KeyAlgorithm, primes: tuple[int, int]
+) -> None:
+    p, q = primes
+    size = p.bit_length() // 8
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    parts = enumerate((p, q, d % (p - 1), d % (q - 1), pow(q, -1, p)), 1)
+    data = b"".join(encode(tag, part.to_bytes(size, "big")) for tag, part in parts)
+    bench.manage()
+    bench.send(Instruction.IMPORT, ALGORITHM_CODE[algorithm], 0x9A, data)
+    (key,) = bench.driver.keys()
+    assert (key.algorithm, key.generated) == (algorithm, False)
+    bench.login()
+    for hash_algorithm in (HashAlgorithm.SHA256, HashAlgorithm.SHA384):
+        digest = hashlib.new(hash_algorithm, b"hello").digest()
+        signature = bench.driver.sign_digest(key.reference, hash_algorithm, digest)
+        assert len(signature) == 2 * size
+        verify(key, signature, digest, hash_algorithm)
 
 
 def test_the_signature_slot_wants_the_pin_each_time(bench: PivBench) -> None:

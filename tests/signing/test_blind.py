@@ -34,6 +34,7 @@ from ushield.errors import (
     SeveralObjects,
     SignatureMismatch,
 )
+from ushield.iso7816.layer import ConnectionLayer
 from ushield.keystore import PrivateKey
 from ushield.pin import KnownManagementKey
 from ushield.shield.events import PanelKey
@@ -46,7 +47,10 @@ from ushield.signing import (
     TransactionSignature,
     open_token,
 )
+from ushield.signing.opening import token_behind
+from ushield.transport.connection import CardConnection
 from ushield.virtual.create import create_token
+from ushield.virtual.scheme import SCHEME
 from ushield.virtual.token import VirtualToken
 
 PIN = "802563"
@@ -98,6 +102,41 @@ class Card:
         finally:
             over.set()
             thread.join()
+
+
+class Crowded(ConnectionLayer):
+    """A connection on which another thread wants its turn as soon as a PIN was verified.
+
+    ``sent`` is the headers of the commands that went to the card.
+    """
+
+    def __init__(self, connection: CardConnection) -> None:
+        super().__init__(connection)
+        self.sent: list[bytes] = []
+        self._other = threading.Thread(target=lambda: self.transmit(b"\0\xf8\0\0\0"))
+
+    def __enter__(self) -> Crowded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def hold(self, timeout: float | None = None) -> Iterator[None]:
+        with self._connection.hold(timeout):
+            yield
+        if self._other.is_alive():
+            self._other.join(0.2)
+
+    def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
+        with self._connection.hold(timeout):
+            self.sent.append(command[:4])
+            if command[1] == 0x20 and len(command) > 5:
+                self._other.start()
+            return self._connection.transmit(command, timeout=timeout)
+
+    def join(self) -> None:
+        self._other.join()
 
 
 @pytest.fixture
@@ -156,6 +195,26 @@ def test_the_pin_is_verified_right_before_and_a_wrong_one_signs_nothing(card: Ca
         card.session.sign_without_display(TRANSFER, pin=PIN)
     with pytest.raises(LoginRequired):
         card.session.sign_without_display(TRANSFER)
+
+
+def test_no_other_thread_s_command_comes_between_the_pin_and_its_signature(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "token"
+    create_token(path, pin=PIN, puk="91740263", serial="V-1")
+    with (
+        VirtualToken.open(path) as virtual,
+        Crowded(SCHEME.open(str(path))) as wire,
+        token_behind(wire, "piv") as token,
+    ):
+        card = Card(virtual, token)
+        card.key("9c")
+        signature = card.session.sign_without_display(TRANSFER, pin=PIN)
+        assert isinstance(signature, BlindSignature)
+        verified = wire.sent.index(b"\0\x20\0\x80")
+        assert wire.sent[verified + 1][:2] == b"\0\x87"
+        wire.join()
+        assert wire.sent[-1] == b"\0\xf8\0\0", "another thread had its turn after it"
 
 
 def test_a_touch_is_announced_and_waited_for(card: Card) -> None:
