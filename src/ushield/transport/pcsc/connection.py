@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -13,11 +11,11 @@ from ushield.errors import ApduInvalid, TokenBusy, TransferFailed, TransferTimeo
 from ushield.transport.connection import ApduLimits, DeviceInfo
 from ushield.transport.pcsc.caller import Caller
 from ushield.transport.pcsc.card import PcscCard
+from ushield.transport.turns import TURN_TIMEOUT, take_turn
 
 __all__ = ["PcscConnection", "open_pcsc"]
 
 _TRANSMIT_TIMEOUT: Final = 60.0
-_TURN_TIMEOUT: Final = 120.0
 _CLOSE_TIMEOUT: Final = 2.0
 
 
@@ -62,7 +60,7 @@ class PcscConnection:
         """Keep other threads out, as other programs are anyhow; `TokenBusy` if another thread does
         so for ``timeout`` seconds, two minutes if not given.
         """
-        self._take_turn(_TURN_TIMEOUT if timeout is None else timeout)
+        take_turn(self._lock, TURN_TIMEOUT if timeout is None else timeout)
         try:
             yield
         finally:
@@ -74,7 +72,7 @@ class PcscConnection:
         """
         patience = _TRANSMIT_TIMEOUT if timeout is None else timeout
         if not self._lock.acquire(blocking=False):
-            patience -= self._take_turn(patience)
+            patience -= take_turn(self._lock, patience)
         try:
             if not 4 <= len(command) <= self.limits.max_command:
                 raise ApduInvalid(f"a command APDU of {len(command)} bytes for this reader")
@@ -103,17 +101,6 @@ class PcscConnection:
         """
         self._closing.set()
         self._caller.dismiss(self._card.close, _CLOSE_TIMEOUT)
-
-    def _take_turn(self, timeout: float) -> float:
-        """Take the lock; how many seconds that took."""
-        began = time.monotonic()
-        if not self._lock.acquire(timeout=max(timeout, 0)):
-            raise TokenBusy(
-                "another thread of this program is using the token",
-                pid=os.getpid(),
-                program="this program",
-            )
-        return time.monotonic() - began
 
 
 def open_pcsc(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,10 +14,11 @@ from ushield.ccid.descriptor import PinSupport
 from ushield.ccid.errors import CommandAborted
 from ushield.ccid.pin_entry import PinEntry
 from ushield.ccid.steps import Program, Step
-from ushield.errors import TokenBusy, TokenRemoved, TransferFailed, TransferTimeout, TransportError
+from ushield.errors import TokenRemoved, TransferFailed, TransferTimeout, TransportError
 from ushield.transport.connection import ApduLimits, DeviceInfo
 from ushield.transport.holder import Holder
 from ushield.transport.pin_pad import PinPad
+from ushield.transport.turns import TURN_TIMEOUT, take_turn
 from ushield.transport.usb.discovery import describe, find_device_holder
 from ushield.transport.usb.link import UsbLink
 from ushield.transport.usb.pin_pad import UsbPinPad
@@ -30,7 +30,6 @@ _Result = TypeVar("_Result")
 
 _PIN_SUPPORT: Final = PinSupport.VERIFICATION | PinSupport.MODIFICATION
 _TRANSMIT_TIMEOUT: Final = 60.0
-_TURN_TIMEOUT: Final = 120.0
 _CLOSE_TIMEOUT: Final = 2.0
 _ABORT_TIMEOUT: Final = 2.0
 # No transfer may be under way when a libusb handle is closed: this is how long that takes to see.
@@ -100,7 +99,7 @@ class UsbConnection:
         """Keep other threads out; `TokenBusy` if another thread does so for ``timeout`` seconds,
         two minutes if not given.
         """
-        self._take_turn(_TURN_TIMEOUT if timeout is None else timeout)
+        take_turn(self._lock, TURN_TIMEOUT if timeout is None else timeout)
         try:
             yield
         finally:
@@ -114,7 +113,7 @@ class UsbConnection:
         """
         patience = _TRANSMIT_TIMEOUT if timeout is None else timeout
         if not self._lock.acquire(blocking=False):
-            patience -= self._take_turn(patience)
+            patience -= take_turn(self._lock, patience)
         try:
             if self._claimed.was_pulled(self._slot):
                 self._lose_card()
@@ -219,7 +218,7 @@ class UsbConnection:
         transfer nothing more; unless it works with another slot, for whose turn we wait.
         """
         if self._claimed.shared:
-            return self._lock.acquire(timeout=_TURN_TIMEOUT)
+            return self._lock.acquire(timeout=TURN_TIMEOUT)
         while not self._lock.acquire(timeout=_ABANDON_SLICE):
             if not self._claimed.running:
                 return False
@@ -228,17 +227,6 @@ class UsbConnection:
     def _power_on(self, deadline: float) -> bytes:
         self._atr = self._run(self._reader.power_on(self._slot), deadline).raw
         return self._atr
-
-    def _take_turn(self, timeout: float) -> float:
-        """Take the lock; how many seconds that took."""
-        began = time.monotonic()
-        if not self._lock.acquire(timeout=max(timeout, 0)):
-            raise TokenBusy(
-                "another thread of this program is using the token",
-                pid=os.getpid(),
-                program="this program",
-            )
-        return time.monotonic() - began
 
     def _check_usable(self) -> None:
         if self._closed or self._closing.is_set():
