@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ushield.errors import SpecInvalid, TokenNotFound
-from ushield.transport.connection import ApduLimits, CardConnection, DeviceInfo
+from ushield.iso7816.layer import ConnectionLayer
+from ushield.transport.connection import CardConnection, DeviceInfo
 
 if TYPE_CHECKING:
     from ushield.virtual.token import VirtualToken
@@ -68,46 +68,16 @@ def _connect(token: VirtualToken, address: str, timeout: float) -> CardConnectio
     return open_usb(device, info=info, timeout=timeout, holder=lambda _: this_process)
 
 
-class _OwnedConnection:
+class _OwnedConnection(ConnectionLayer):
     """The connection to a token that nobody else in this process has open."""
 
-    __slots__ = ("_connection", "_token")
-
     def __init__(self, token: VirtualToken, connection: CardConnection) -> None:
+        super().__init__(connection)
         self._token = token
-        self._connection = connection
-
-    @property
-    def device(self) -> DeviceInfo:
-        return self._connection.device
-
-    @property
-    def atr(self) -> bytes:
-        return self._connection.atr
-
-    @property
-    def limits(self) -> ApduLimits:
-        return self._connection.limits
-
-    @property
-    def has_panel(self) -> bool:
-        return self._connection.has_panel
-
-    def hold(self, timeout: float | None = None) -> AbstractContextManager[object]:
-        return self._connection.hold(timeout)
-
-    def transmit(self, command: bytes, *, timeout: float | None = None) -> bytes:
-        return self._connection.transmit(command, timeout=timeout)
-
-    def read_panel(self, timeout: float) -> bytes | None:
-        return self._connection.read_panel(timeout)
-
-    def reset(self) -> bytes:
-        return self._connection.reset()
 
     def close(self) -> None:
         try:
-            self._connection.close()
+            super().close()
         finally:
             self._token.close()
 
