@@ -9,10 +9,13 @@ from ushield.iso7816.masking import carries_secret
 from ushield.iso7816.status import StatusWord
 
 __all__ = [
+    "CHAINING",
+    "GET_RESPONSE",
     "MAX_EXTENDED_DATA",
     "MAX_EXTENDED_NE",
     "MAX_SHORT_DATA",
     "MAX_SHORT_NE",
+    "SELECT",
     "CommandApdu",
     "ResponseApdu",
     "read_body",
@@ -22,6 +25,11 @@ MAX_SHORT_DATA = 255
 MAX_SHORT_NE = 256
 MAX_EXTENDED_DATA = 65535
 MAX_EXTENDED_NE = 65536
+
+CHAINING = 0x10
+"""The bit of CLA that says that more commands of the chain follow (clause 5.3.3)."""
+SELECT = 0xA4
+GET_RESPONSE = 0xC0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from time import monotonic
 from ushield.ccid.t0 import get_response_class
 from ushield.errors import ApduInvalid, ProtocolViolation, TransferTimeout
 from ushield.iso7816.apdu import (
+    CHAINING,
+    GET_RESPONSE,
     MAX_EXTENDED_DATA,
     MAX_EXTENDED_NE,
     MAX_SHORT_DATA,
@@ -26,8 +28,6 @@ __all__ = ["MAX_ANSWER", "ApduChannel"]
 MAX_ANSWER = MAX_EXTENDED_NE
 """How many bytes an answer fetched in pieces may have, as many as one extended answer."""
 
-_CHAINING = 0x10
-_GET_RESPONSE = 0xC0
 _SHORT_OVERHEAD = 4 + 1 + 1
 _EXTENDED_OVERHEAD = 4 + 3 + 2
 _SHORT = ApduLimits(
@@ -95,7 +95,7 @@ class ApduChannel:
         cla, ins, p1, p2 = command.cla, command.ins, command.p1, command.p2
         last = max(len(data) - 1, 0) // room * room
         for start in range(0, last, room):
-            link = CommandApdu(cla | _CHAINING, ins, p1, p2, data[start : start + room])
+            link = CommandApdu(cla | CHAINING, ins, p1, p2, data[start : start + room])
             response = self._transmit(link.encode(), deadline)
             if not response.ok:
                 return response
@@ -109,7 +109,7 @@ class ApduChannel:
         wanted = _length(first.sw)
         while True:
             ne = min(wanted, limits.max_response - 2)
-            fetch = CommandApdu(get_response_class(cla), _GET_RESPONSE, ne=ne)
+            fetch = CommandApdu(get_response_class(cla), GET_RESPONSE, ne=ne)
             response = self._transmit(fetch.encode(), deadline)
             if response.sw >> 8 == 0x6C and not corrected:
                 corrected, wanted = True, _length(response.sw)

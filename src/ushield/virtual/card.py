@@ -13,7 +13,7 @@ from threading import RLock
 from typing import Protocol
 
 from ushield.errors import ApduInvalid, ChannelBroken, StorageFull, TlvInvalid
-from ushield.iso7816.apdu import read_body
+from ushield.iso7816.apdu import CHAINING, GET_RESPONSE, SELECT, read_body
 from ushield.iso7816.secure_messaging.commands import (
     CLA_GLOBAL_PLATFORM,
     INTERNAL_AUTHENTICATE,
@@ -22,7 +22,6 @@ from ushield.iso7816.secure_messaging.commands import (
 )
 from ushield.iso7816.secure_messaging.scp03 import MAC_SIZE, SECURE, CardMessages
 from ushield.iso7816.status import StatusWord
-from ushield.shield.commands import Instruction
 
 __all__ = ["ATR", "MAX_CHAIN", "Agree", "Answer", "Applet", "Card"]
 
@@ -35,9 +34,6 @@ Agree = Callable[[bytes], tuple[bytes, CardMessages]]
 MAX_CHAIN = 0x8000
 """How many data bytes a chain of commands may bring together."""
 
-_CHAINED = 0x10
-_SELECT = int(Instruction.SELECT)
-_GET_RESPONSE = int(Instruction.GET_RESPONSE)
 _SUCCESS = int(StatusWord.SUCCESS)
 _SW = {int(sw): sw.to_bytes(2, "big") for sw in StatusWord}
 
@@ -173,7 +169,7 @@ class Card:
             self._forget()
             self._end_session()
             return b"", _refuse_class(cla)
-        if ins == _GET_RESPONSE and cla == 0:
+        if ins == GET_RESPONSE and cla == 0:
             return self._get_response(p1, p2, ne)
         self._rest = b""
         if not cla & SECURE:
@@ -181,11 +177,11 @@ class Card:
         elif self._session is None:
             self._break_chain()
             return b"", StatusWord.CONDITIONS_NOT_SATISFIED
-        if cla & _CHAINED or self._chain_header is not None:
-            header = (cla & ~_CHAINED, ins, p1, p2)
+        if cla & CHAINING or self._chain_header is not None:
+            header = (cla & ~CHAINING, ins, p1, p2)
             if header != self._chain_header:
                 self._break_chain()
-            if cla & _CHAINED:
+            if cla & CHAINING:
                 return self._collect(header, data)
             if self._chain_header is not None:
                 data = bytes(self._chain + data)
@@ -221,7 +217,7 @@ class Card:
     def _perform(
         self, cla: int, ins: int, p1: int, p2: int, data: bytes, *, secured: bool = False
     ) -> Answer:
-        if ins == _SELECT and cla == 0:
+        if ins == SELECT and cla == 0:
             return self._select(p1, p2, data)
         if self._selected is None:
             return b"", StatusWord.COMMAND_NOT_ALLOWED

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ushield.ccid.messages import MAX_EXTENDED_COMMAND, MAX_EXTENDED_RESPONSE
 from ushield.errors import ApduInvalid, ChannelBroken
-from ushield.iso7816.apdu import MAX_SHORT_NE, CommandApdu
+from ushield.iso7816.apdu import CHAINING, MAX_SHORT_NE, SELECT, CommandApdu
 from ushield.iso7816.channel import ApduChannel
 from ushield.iso7816.layer import ConnectionLayer
 from ushield.iso7816.secure_messaging.commands import (
@@ -27,8 +27,6 @@ from ushield.transport.pin_pad import PinBlock, PinPad, PinSupport, pin_pad_of
 
 __all__ = ["SecureConnection"]
 
-_CHAINING = 0x10
-_SELECT = 0xA4
 _ANY_LENGTH = ApduLimits(MAX_EXTENDED_COMMAND, MAX_EXTENDED_RESPONSE, extended=True)
 
 
@@ -66,7 +64,7 @@ class SecureConnection(ConnectionLayer):
         a command chain, since only whole commands are secured, and for one that is too long to be.
         """
         plain = CommandApdu.decode(command)
-        if plain.cla & _CHAINING:
+        if plain.cla & CHAINING:
             raise ApduInvalid("a link of a command chain cannot be secured")
         deadline = None if timeout is None else monotonic() + timeout
         with self._connection.hold(timeout):
@@ -107,7 +105,7 @@ class SecureConnection(ConnectionLayer):
         return agreement.finish(self._ask(authenticate, deadline))
 
     def _select(self, deadline: float | None) -> None:
-        self._ask(CommandApdu(0, _SELECT, 4, 0, self._application, MAX_SHORT_NE), deadline)
+        self._ask(CommandApdu(0, SELECT, 4, 0, self._application, MAX_SHORT_NE), deadline)
 
     def _ask(self, command: CommandApdu, deadline: float | None) -> bytes:
         response = self._channel.send(command, timeout=_left(deadline))

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from ushield.ccid.atr import DEFAULT_FI_DI, Atr
+from ushield.iso7816.apdu import GET_RESPONSE
 from ushield.virtual.contacts.reset import answer_pps, atr_t0
 from ushield.virtual.usb.slot import Card
 
 __all__ = ["T0Contacts"]
 
-_GET_RESPONSE: Final = 0xC0
 _MAX_DATA: Final = 256
 
 
@@ -57,7 +57,7 @@ class T0Contacts:
         response, self._response = self._response, b""
         repeatable, self._repeatable = self._repeatable, None
         if len(command) == 5:
-            if response and header[1] == _GET_RESPONSE:
+            if response and header[1] == GET_RESPONSE:
                 return self._fetch(header, p3, response)
             if repeatable is not None and repeatable[0] == header:
                 return self._outgoing(header, p3, repeatable[1])
