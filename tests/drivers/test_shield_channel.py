@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.bank.odd import ODD_CERTIFICATES
 from tests.drivers.bench import Bench
 from tests.iso7816.connections import to_card
+from tests.pki import authority, der
 from tests.signing.conftest import payment
 from ushield.drivers.base import Capability
 from ushield.drivers.shield.device import channel_key
@@ -411,6 +413,13 @@ class TestProof:
             channel_key(device, attested, serial)
         with pytest.raises(TokenUntrusted):
             channel_key(channel, channel, serial)
+
+    @pytest.mark.parametrize("odd", ODD_CERTIFICATES)
+    def test_certificates_that_nobody_can_read_do_not(self, odd: str) -> None:
+        maker, made = der(authority("Test Bank CA")), ODD_CERTIFICATES[odd]
+        for pair in ((maker, made), (made, maker), (made, made)):
+            with pytest.raises(TokenUntrusted):
+                channel_key(*pair, "V-1")
 
     @given(cut=st.integers(0, 300))
     @settings(suppress_health_check=list(HealthCheck), max_examples=20)

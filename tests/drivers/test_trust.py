@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from cryptography import x509
@@ -13,7 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from tests.bank.odd import ODD_CERTIFICATES
 from tests.iso7816.connections import AlteringConnection, to_card
+from tests.pki import authority, der
+from ushield.drivers.base import TokenDriver
 from ushield.drivers.trust import DeviceTrust
 from ushield.errors import CertificateInvalid, TokenUntrusted
 from ushield.signing import open_token
@@ -132,3 +136,10 @@ def test_who_hides_that_there_are_channels_gets_no_pin(
 def test_what_holds_no_certificate_is_refused(data: bytes) -> None:
     with pytest.raises(CertificateInvalid):
         DeviceTrust.from_pem(data)
+
+
+@pytest.mark.parametrize("odd", ODD_CERTIFICATES)
+def test_an_anchor_that_nobody_can_read_issues_nothing(odd: str) -> None:
+    opened = cast("TokenDriver", SimpleNamespace(proven_by=der(authority("Test Bank CA"))))
+    with pytest.raises((TokenUntrusted, CertificateInvalid)):
+        DeviceTrust((ODD_CERTIFICATES[odd],)).check(opened)

@@ -105,9 +105,11 @@ def is_virtual_device(certificate: bytes) -> bool:
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
+    from ushield.cms.unreadable import unreadable
+
     try:
         subject = x509.load_der_x509_certificate(certificate).subject
         units = subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
-    except (ValueError, x509.InvalidVersion):
+    except unreadable():
         return False
     return any(unit.value == VIRTUAL_UNIT for unit in units)

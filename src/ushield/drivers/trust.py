@@ -64,18 +64,23 @@ class DeviceTrust:
 
 def _issues(anchor: Certificate, device: Certificate) -> bool:
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.exceptions import InvalidSignature
+
+    from ushield.cms.unreadable import unreadable
 
     now = datetime.datetime.now(datetime.UTC)
-    if any(
-        not one.not_valid_before_utc <= now <= one.not_valid_after_utc for one in (anchor, device)
-    ):
-        return False
     try:
+        if any(
+            not one.not_valid_before_utc <= now <= one.not_valid_after_utc
+            for one in (anchor, device)
+        ):
+            return False
         constraints = anchor.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = anchor.extensions.get_extension_for_class(x509.KeyUsage).value
         device.verify_directly_issued_by(anchor)
-    except (x509.ExtensionNotFound, InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
+    except (x509.ExtensionNotFound, InvalidSignature):
+        return False
+    except unreadable():
         return False
     # The device issues the certificates of its own keys: it is an authority, too.
     return constraints.ca and constraints.path_length != 0 and usage.key_cert_sign

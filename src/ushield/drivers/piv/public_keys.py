@@ -48,11 +48,12 @@ def key_id_of(public_key: bytes) -> bytes:
 def public_key_in(certificate: bytes) -> bytes | None:
     """The SubjectPublicKeyInfo (DER) in a certificate, or ``None`` if it cannot be read."""
     from cryptography import x509
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    from ushield.cms.unreadable import unreadable
 
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
         return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, x509.InvalidVersion, UnsupportedAlgorithm):
+    except unreadable():
         return None

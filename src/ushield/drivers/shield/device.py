@@ -24,8 +24,10 @@ def channel_key(device: bytes, channel: bytes, serial: str) -> ec.EllipticCurveP
     must compare.
     """
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec
+
+    from ushield.cms.unreadable import unreadable
 
     try:
         issuer = x509.load_der_x509_certificate(device)
@@ -38,7 +40,7 @@ def channel_key(device: bytes, channel: bytes, serial: str) -> ec.EllipticCurveP
         named = {_serial(issuer), _serial(certificate)}
     except InvalidSignature:
         raise TokenUntrusted("the token's device key has not signed for its channel") from None
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+    except unreadable() as error:
         raise TokenUntrusted(f"the certificates of the token's channel: {error}") from error
     if not fit:
         raise TokenUntrusted("the certificates of the token's channel are for other uses")
