@@ -85,6 +85,11 @@ def test_facts_are_what_the_class_says_it_carries(error: UShieldError) -> None:
     assert all(getattr(error, name) == value for name, value in error.facts.items())
 
 
+def test_people_are_told_which_tokens_a_name_could_mean() -> None:
+    error = SeveralTokens("two", candidates=["usb:1-4/0", "usb:1-4/1"])
+    assert "usb:1-4/0, usb:1-4/1" in error.remedy
+
+
 @pytest.mark.parametrize(
     ("error", "facts"),
     [

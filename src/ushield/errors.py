@@ -197,14 +197,16 @@ class TokenNotFound(TransportError):
 
 
 class SeveralTokens(TransportError):
-    """More than one token is there and none was named; ``candidates`` lists their SPECs."""
+    """More than one token is there and the name given, if any, fits several; ``candidates`` lists
+    their SPECs.
+    """
 
     code = "several-tokens"
-    default_remedy = "Name one with --token."
     carries: ClassVar[tuple[str, ...]] = ("candidates",)
 
     def __init__(self, message: str, *, candidates: Sequence[str]) -> None:
-        super().__init__(message)
+        # People are told them, too: a listing does not say which of all a name could mean.
+        super().__init__(message, remedy=f"Name one with --token: {', '.join(candidates)}.")
         self.candidates = tuple(candidates)
 
 
