@@ -93,3 +93,7 @@ def test_both_are_printed_by_the_command(
     assert len(rows(capfdbinary.readouterr().out)) > 2
     assert main(["libccid", str(tmp_path / "missing")]) == 1
     assert b"missing" in capfdbinary.readouterr().err
+    (tmp_path / "other").write_bytes(b"<plist")
+    for name in ("missing", "other"):
+        assert main(["libccid", str(tmp_path / name)]) == 1
+        assert b"Name the Info.plist of libccid" in capfdbinary.readouterr().err

@@ -24,6 +24,7 @@ __all__ = ["LIBCCID_LIST", "ReaderListInvalid", "libccid_list", "main", "profile
 LIBCCID_LIST: Final = Path("/etc/libccid_Info.plist")
 """Where Debian keeps it; elsewhere it is in ``ifd-ccid.bundle/Contents``."""
 
+_REMEDY: Final = f"Name the Info.plist of libccid; Debian has it as {LIBCCID_LIST}."
 _HEADER: Final = """\
 # Give the person at the machine access to tokens with a ushield driver. Copy to
 # /etc/udev/rules.d, then: udevadm control --reload && udevadm trigger
@@ -43,7 +44,7 @@ class ReaderListInvalid(InputInvalid):
     """A file that is not libccid's Info.plist."""
 
     code = "reader-list-invalid"
-    default_remedy = f"Name the Info.plist of libccid; Debian has it as {LIBCCID_LIST}."
+    default_remedy = _REMEDY
 
 
 def profiles() -> tuple[DriverProfile, ...]:
@@ -94,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             udev_rules().encode() if asked.kind == "udev" else libccid_list(asked.file.read_bytes())
         )
     except (UShieldError, OSError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        remedy = error.remedy if isinstance(error, UShieldError) else _REMEDY
+        print(f"{parser.prog}: {error}\n  {remedy}", file=sys.stderr)
         return 1
     sys.stdout.buffer.write(made)
     return 0
