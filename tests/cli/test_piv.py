@@ -183,3 +183,9 @@ def test_a_virtual_token_s_piv_keys_are_shown(card: Card) -> None:
     (key,) = told(run("--json", "virtual", "show", path))["piv_keys"]
     assert key == {"slot": "9d", "algorithm": "p384", "touch": "never", "generated": True}
     assert "9d (p384)" in run("virtual", "show", path).stdout
+
+
+def test_without_a_terminal_both_ways_to_a_management_key_are_named(card: Card) -> None:
+    result = card.run("key", "generate", "--algorithm", "p256", "--slot", "9a")
+    assert result.exit_code == 2
+    assert "--management-key or --management-key-file" in told(result)["error"]["message"]

@@ -13,6 +13,7 @@ import click
 from ushield.cli.access import open_token
 from ushield.cli.invocation import Invocation
 from ushield.cli.secrets import SecretSource, secret_options
+from ushield.cli.terminal import has_terminal
 from ushield.pin import KnownManagementKey, ManagementKey
 
 if TYPE_CHECKING:
@@ -79,6 +80,11 @@ def authorise(
     if management.known is not None:
         session.prove_management_key(management.known)
         return
+    if not management.given and not has_terminal():
+        raise click.UsageError(
+            "no terminal to ask for the management key on: give --management-key or"
+            " --management-key-file"
+        )
     with management.secret.read() as digits, ManagementKey.from_hex(digits.reveal()) as key:
         session.prove_management_key(key)
 
