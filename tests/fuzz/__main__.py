@@ -27,8 +27,12 @@ def main() -> None:
     parser.add_argument("--replay", type=Path, nargs="+", metavar="FILE")
     arguments = parser.parse_args()
     if arguments.replay:
-        for path in arguments.replay:
-            load(arguments.target).check(path.read_bytes())
+        try:
+            inputs = [path.read_bytes() for path in arguments.replay]
+        except OSError as error:
+            parser.error(f"{error.filename}: {error.strerror}")
+        for data in inputs:
+            load(arguments.target).check(data)
         return
     _fuzz(arguments.target, arguments.seconds, arguments.work / arguments.target)
 
