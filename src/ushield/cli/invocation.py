@@ -77,7 +77,7 @@ def token_option(**settings: Any) -> click.Option:
         metavar="SPEC",
         expose_value=False,
         callback=_set_spec,
-        help="The token: a serial, usb:BUS-PORT or virtual:PATH.",
+        help="The token: a serial, usb:BUS-PORT, pcsc:READER or virtual:PATH.",
         **settings,
     )
 

@@ -20,7 +20,8 @@ def open_token(
     device_trust: DeviceTrust | None = None,
     timeout: float = 5.0,
 ) -> SigningToken:
-    """Open the token that ``spec`` names: a serial, ``usb:BUS-PORT``, ``virtual:PATH``.
+    """Open the token that ``spec`` names: a serial, ``usb:BUS-PORT``, ``pcsc:READER`` or
+    ``virtual:PATH``.
 
     Without a ``spec``, the only one plugged in; a virtual token is never taken unless it is named.
     ``driver`` names the one to use, for cards with several applications ("piv" on a token that has

@@ -51,7 +51,7 @@ class PcscScheme:
         from ushield.transport.pcsc.connection import open_pcsc
 
         if not address:
-            raise SpecInvalid("pcsc: wants the name of a reader; `ushield list` shows them")
+            raise SpecInvalid("pcsc: wants the name of a reader")
         names = [reader.name for reader in self._readers(timeout)]
         name = self._choose(address, names)
         return open_pcsc(
