@@ -323,6 +323,20 @@ def generated(command: CommandApdu) -> bytes:
     return encode(0x7F49, POINT_TLV) + OK
 
 
+def test_a_key_that_wants_less_than_was_asked_for_is_not_taken_for_it() -> None:
+    card = with_key(pin=2, touch=1)
+    card.answers[0x47, None] = generated
+    for options, error in (
+        (KeyOptions("9a", touch=Demand.ALWAYS, replace=True), "touch: never, not always"),
+        (KeyOptions("9a", pin=Demand.ALWAYS, replace=True), "PIN: once, not always"),
+    ):
+        with pytest.raises(ProtocolViolation, match=error):
+            card.open().generate_key(KeyAlgorithm.P256, KeyUsage.AUTHENTICATION, "", options)
+    options = KeyOptions("9a", pin=Demand.ONCE, touch=Demand.NEVER, replace=True)
+    made = card.open().generate_key(KeyAlgorithm.P256, KeyUsage.AUTHENTICATION, "", options)
+    assert (made.pin, made.touch) == (Demand.ONCE, Demand.NEVER)
+
+
 def test_rsa_keys_that_can_be_factored_are_not_made() -> None:
     for version, safe in (((4, 2, 5), False), ((4, 3, 4), False), ((4, 3, 5), True)):
         card = PlainCard({(0xFD, None): bytes(version) + OK, (0x47, None): generated})

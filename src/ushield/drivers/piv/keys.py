@@ -143,6 +143,12 @@ class KeyCommands(CertificateCommands):
             made = self._key_in(slot)
         if made is None or made.public_key != public_key:
             raise ProtocolViolation("the card tells another key than the one it made")
+        for what, asked, told in (
+            ("PIN", options.pin, made.pin),
+            ("touch", options.touch, made.touch),
+        ):
+            if asked not in (None, Demand.UNKNOWN) and told not in (asked, Demand.UNKNOWN):
+                raise ProtocolViolation(f"the card made a key with {what}: {told}, not {asked}")
         return made
 
     def introduce_key(self, place: str, public_key: bytes) -> KeyInfo:
