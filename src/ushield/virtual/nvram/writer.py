@@ -164,9 +164,10 @@ class Nvram(NvramFile):
 
     def set_label(self, label: str) -> None:
         """Name the token."""
-        self._write(("UPDATE identity SET label = ?", (label,)))
-        # What was read before; it may not have been read at all since the last change.
+        # It may not have been read at all since the last change. Whoever hears of the commit reads
+        # the new one.
         self.__dict__.pop("identity", None)
+        self._write(("UPDATE identity SET label = ?", (label,)))
 
     def record_signature(self, key_reference: int, message: bytes, time: int) -> int:
         """Count a signature and keep its voucher, in one commit; the new counter.
