@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ushield import errors
+from ushield.drivers.meanings import Meanings
 from ushield.drivers.shield.refusals import (
     BARE_SIGNATURE,
     BEGIN,
@@ -16,7 +17,6 @@ from ushield.drivers.shield.refusals import (
     LABEL,
     REQUEST,
     UNBLOCK,
-    Meaning,
     display_refusal,
     pin_refusal,
     refusal,
@@ -77,7 +77,7 @@ def test_a_status_word_becomes_its_error(sw: int, error: type[UShieldError]) -> 
     ],
 )
 def test_a_command_may_mean_something_else_by_it(
-    meanings: dict[int, Meaning], sw: int, error: type[UShieldError]
+    meanings: Meanings, sw: int, error: type[UShieldError]
 ) -> None:
     assert type(refusal(sw, meanings)) is error
     assert type(refusal(0x9502, meanings)) is errors.Rejected

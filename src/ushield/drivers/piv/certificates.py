@@ -7,7 +7,8 @@ from abc import abstractmethod
 from contextlib import suppress
 
 from ushield.drivers.base import CertificateInfo, KeyInfo
-from ushield.drivers.piv.link import PivLink, decoded
+from ushield.drivers.link import decoded
+from ushield.drivers.piv.link import PivLink
 from ushield.drivers.piv.places import SLOTS, place_name
 from ushield.drivers.piv.public_keys import key_id_of, public_key_in
 from ushield.drivers.piv.refusals import MANAGED

@@ -8,8 +8,8 @@ from time import monotonic
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.cms import der, oids
 from ushield.drivers.base import USUAL, Capability, Demand, KeyInfo, KeyOptions, KeyUsage
+from ushield.drivers.link import decoded
 from ushield.drivers.piv.certificates import CertificateCommands
-from ushield.drivers.piv.link import decoded
 from ushield.drivers.piv.places import SLOTS, place_name, slot_at
 from ushield.drivers.piv.public_keys import algorithm_of, key_id_of
 from ushield.drivers.piv.refusals import ATTEST, EMPTY, MANAGED, USE, refusal

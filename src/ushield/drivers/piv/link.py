@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from ushield.drivers.base import Capability, TokenInfo
+from ushield.drivers.link import ApplicationLink, decoded
+from ushield.drivers.meanings import Meanings
 from ushield.drivers.piv.quirks import PivQuirks
-from ushield.drivers.piv.refusals import Meaning, refusal
+from ushield.drivers.piv.refusals import GENERAL
 from ushield.drivers.profiles import DriverProfile
-from ushield.errors import CapabilityMissing, ProtocolViolation, TlvInvalid
-from ushield.iso7816.apdu import MAX_EXTENDED_NE, MAX_SHORT_NE, CommandApdu, ResponseApdu
+from ushield.errors import ProtocolViolation, TlvInvalid
+from ushield.iso7816.apdu import MAX_SHORT_NE, CommandApdu
 from ushield.iso7816.channel import ApduChannel
 from ushield.piv.commands import (
     AID,
@@ -33,54 +32,45 @@ from ushield.piv.objects import (
 )
 from ushield.transport.connection import CardConnection
 
-__all__ = ["PivLink", "decoded"]
+__all__ = ["PivLink"]
 
-_T = TypeVar("_T")
 # The name without its version, as the standard wants, and then as some cards want.
 _NAMES = (AID[:9], RID)
 _NEVER_PROVEN = "unknown"
 
 
-def decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
-    """What ``decode`` reads in an answer; `ProtocolViolation` where the card sent nonsense."""
-    try:
-        return decode(data)
-    except TlvInvalid as error:
-        raise ProtocolViolation(f"the card's answer makes no sense: {error}") from error
-
-
-class PivLink:
+class PivLink(ApplicationLink):
     """The selected application behind a connection, and what the card told of itself.
 
     ``version`` is that of the extensions; ``management`` the metadata of the management key,
     ``None`` on a card without metadata.
     """
 
+    general = GENERAL
+    version: tuple[int, ...] | None
+    management: SecretMetadata | None
+
     def __init__(
-        self,
-        connection: CardConnection,
-        profile: DriverProfile,
-        quirks: PivQuirks,
-        application: Application,
+        self, connection: CardConnection, profile: DriverProfile, quirks: PivQuirks
     ) -> None:
-        self.connection = connection
-        self.timeouts = profile.timeouts
-        self.quirks = quirks
-        self._driver = profile.driver
         # Extended APDUs are no part of the standard; chaining is.
-        self._channel = ApduChannel(connection, extended=False)
-        self.version = self._version()
-        self.management = self.secret_metadata(Reference.MANAGEMENT_KEY)
-        self.info = self._token_info(application)
+        super().__init__(connection, profile, extended=False)
+        self.quirks = quirks
 
     @classmethod
     def open(
         cls, connection: CardConnection, profile: DriverProfile, quirks: PivQuirks
     ) -> PivLink | None:
-        """SELECT the application; ``None`` if it is not on this card."""
+        """SELECT the application, and ask what it tells; ``None`` if it is not on this card."""
         with connection.hold():
             application = _select(connection, profile.timeouts.command)
-            return None if application is None else cls(connection, profile, quirks, application)
+            if application is None:
+                return None
+            link = cls(connection, profile, quirks)
+            link.version = link._version()
+            link.management = link.secret_metadata(Reference.MANAGEMENT_KEY)
+            link.info = link._token_info(application)
+            return link
 
     def reopen(self) -> None:
         """SELECT the application again after a reset."""
@@ -92,54 +82,12 @@ class PivLink:
         """Whether the card tells of its keys."""
         return self.management is not None
 
-    def want(self, capability: Capability) -> None:
-        """`CapabilityMissing` unless the card has it."""
-        if capability not in self.info.capabilities:
-            raise CapabilityMissing(
-                f"this card has no {capability.value}", capability=capability.value
-            )
-
-    def send(
-        self,
-        instruction: Instruction,
-        p1: int = 0,
-        p2: int = 0,
-        data: bytes = b"",
-        *,
-        ne: int = MAX_EXTENDED_NE,
-        timeout: float | None = None,
-    ) -> ResponseApdu:
-        """Send one command, for whoever reads its status word; ``timeout`` in seconds."""
-        command = CommandApdu(0, instruction, p1, p2, data, ne)
-        return self._channel.send(
-            command, timeout=self.timeouts.command if timeout is None else timeout
-        )
-
-    def ask(
-        self,
-        instruction: Instruction,
-        p1: int = 0,
-        p2: int = 0,
-        data: bytes = b"",
-        *,
-        timeout: float | None = None,
-        meanings: dict[int, Meaning] | None = None,
-    ) -> bytes:
-        """Send one command; the data of its answer, or its status word as the error it stands for.
-
-        ``meanings`` are those of this command, see `refusal`.
-        """
-        response = self.send(instruction, p1, p2, data, timeout=timeout)
-        if not response.ok:
-            raise refusal(response.sw, meanings)
-        return response.data
-
     def get(self, tag: int) -> bytes:
         """GET DATA: an object with its tag 53 around it; `ObjectNotFound`, `LoginRequired`."""
         p1, p2 = divmod(WHOLE_CARD, 0x100)
         return self.ask(Instruction.GET_DATA, p1, p2, encode_tag_list(tag))
 
-    def put(self, tag: int, data: bytes, meanings: dict[int, Meaning]) -> None:
+    def put(self, tag: int, data: bytes, meanings: Meanings) -> None:
         """PUT DATA: an object with its tag 53 around it."""
         p1, p2 = divmod(WHOLE_CARD, 0x100)
         self.ask(Instruction.PUT_DATA, p1, p2, encode_tag_list(tag) + data, meanings=meanings)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from time import monotonic
 
 from ushield.drivers.base import Capability, Demand
+from ushield.drivers.link import decoded
 from ushield.drivers.pad import change_by_pad, pad_support, verify_by_pad
-from ushield.drivers.piv.link import PivLink, decoded
+from ushield.drivers.piv.link import PivLink
 from ushield.drivers.piv.refusals import MANAGE, pin_refusal, refusal, tries_left
 from ushield.drivers.piv.touch import TOUCH_OF_POLICY, touch_refusal
 from ushield.errors import (

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from ushield.drivers.meanings import Meanings, meant
 from ushield.errors import (
     CapabilityMissing,
     InputInvalid,
@@ -15,29 +14,25 @@ from ushield.errors import (
     PinIncorrect,
     PinInvalid,
     PinLocked,
-    StatusWordError,
     StorageFull,
     TokenFull,
     UShieldError,
 )
-from ushield.iso7816.status import StatusWord, describe
+from ushield.iso7816.status import StatusWord
 from ushield.iso7816.status import tries_left as tries_in
 from ushield.pin import PinReference
 
 __all__ = [
     "ATTEST",
     "EMPTY",
+    "GENERAL",
     "MANAGE",
     "MANAGED",
     "USE",
-    "Meaning",
     "pin_refusal",
     "refusal",
     "tries_left",
 ]
-
-Meaning = Callable[[], UShieldError]
-"""Makes the error for one status word."""
 
 EMPTY = frozenset(
     {
@@ -55,7 +50,7 @@ def _cannot() -> UShieldError:
     return CapabilityMissing("this card does not know the command", capability="instruction")
 
 
-_GENERAL: dict[int, Meaning] = {
+GENERAL: Meanings = {
     StatusWord.SECURITY_STATUS_NOT_SATISFIED: lambda: LoginRequired("the card wants the PIN"),
     StatusWord.AUTHENTICATION_BLOCKED: lambda: PinLocked(reference="user"),
     StatusWord.NOT_ENOUGH_MEMORY: lambda: TokenFull("the card has no room for it"),
@@ -66,7 +61,7 @@ _GENERAL: dict[int, Meaning] = {
     StatusWord.FUNCTION_NOT_SUPPORTED: _cannot,
 }
 
-MANAGED: dict[int, Meaning] = {
+MANAGED: Meanings = {
     StatusWord.SECURITY_STATUS_NOT_SATISFIED: lambda: ManagementKeyRequired(
         "the card wants its management key"
     ),
@@ -74,7 +69,7 @@ MANAGED: dict[int, Meaning] = {
     StatusWord.WRONG_DATA: lambda: InputInvalid("the card makes or takes no such thing"),
     StatusWord.WRONG_PARAMETERS: lambda: InputInvalid("the card has no such slot, or algorithm"),
 }
-MANAGE: dict[int, Meaning] = {
+MANAGE: Meanings = {
     sw: lambda: ManagementKeyIncorrect("this is not the card's management key")
     for sw in (
         StatusWord.SECURITY_STATUS_NOT_SATISFIED,
@@ -83,7 +78,7 @@ MANAGE: dict[int, Meaning] = {
         StatusWord.WRONG_PARAMETERS,
     )
 }
-USE: dict[int, Meaning] = {
+USE: Meanings = {
     StatusWord.WRONG_PARAMETERS: lambda: ObjectNotFound("no key of this kind is in the slot"),
     StatusWord.WRONG_P1_P2: lambda: ObjectNotFound("no key of this kind is in the slot"),
     StatusWord.CONDITIONS_NOT_SATISFIED: lambda: KeyUsageRefused(
@@ -91,7 +86,7 @@ USE: dict[int, Meaning] = {
         remedy="If its PIN is still the one it came with, change it: `ushield pin change`.",
     ),
 }
-ATTEST: dict[int, Meaning] = {
+ATTEST: Meanings = {
     sw: lambda: ObjectNotFound(
         "the card attests no key there",
         remedy="Only a key that was made on the card can be attested.",
@@ -100,14 +95,11 @@ ATTEST: dict[int, Meaning] = {
 }
 
 
-def refusal(sw: int, meanings: dict[int, Meaning] | None = None) -> UShieldError:
+def refusal(sw: int, meanings: Meanings | None = None) -> UShieldError:
     """The error for ``sw``: by ``meanings`` of the command at hand, else by the general ones, else
     a `StatusWordError` with its words.
     """
-    meaning = (meanings or {}).get(sw) or _GENERAL.get(sw)
-    if meaning is None:
-        return StatusWordError(f"the card answered {describe(sw)}", sw=sw)
-    return meaning()
+    return meant(sw, meanings or {}, GENERAL)
 
 
 def tries_left(sw: int) -> int | None:

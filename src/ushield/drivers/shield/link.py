@@ -7,16 +7,17 @@ from dataclasses import replace
 from typing import TypeVar
 
 from ushield.drivers.base import Capability, TokenInfo
+from ushield.drivers.link import ApplicationLink, decoded
+from ushield.drivers.meanings import Meanings
 from ushield.drivers.profiles import DriverProfile
-from ushield.drivers.shield.refusals import Meaning, refusal
+from ushield.drivers.shield.refusals import GENERAL, refusal
 from ushield.errors import (
-    CapabilityMissing,
     NoDriver,
     ProtocolViolation,
     TlvInvalid,
     TokenUntrusted,
 )
-from ushield.iso7816.apdu import MAX_EXTENDED_NE, MAX_SHORT_NE, CommandApdu, ResponseApdu
+from ushield.iso7816.apdu import MAX_EXTENDED_NE, MAX_SHORT_NE, CommandApdu
 from ushield.iso7816.channel import ApduChannel
 from ushield.iso7816.layer import secure
 from ushield.pin import PinReference
@@ -35,7 +36,7 @@ from ushield.shield.commands import (
 from ushield.shield.objects import tag_list
 from ushield.transport.connection import CardConnection
 
-__all__ = ["ShieldLink", "decoded", "not_empty"]
+__all__ = ["ShieldLink", "not_empty"]
 
 _T = TypeVar("_T")
 _CAPABILITY = {
@@ -49,14 +50,6 @@ _CAPABILITY = {
 }
 
 
-def decoded(decode: Callable[[bytes], _T], data: bytes) -> _T:
-    """What ``decode`` reads in an answer; `ProtocolViolation` where the token sent nonsense."""
-    try:
-        return decode(data)
-    except TlvInvalid as error:
-        raise ProtocolViolation(f"the token's answer makes no sense: {error}") from error
-
-
 def not_empty(data: bytes) -> bytes:
     """Decodes an answer that is one bare value."""
     if not data:
@@ -64,21 +57,20 @@ def not_empty(data: bytes) -> bytes:
     return data
 
 
-class ShieldLink:
+class ShieldLink(ApplicationLink):
     """The selected applet behind a connection, and what it told of itself.
 
     ``device_certificate`` (DER) is that of the key which the secure channel was proven by; ``None``
     where there is no channel.
     """
 
+    general = GENERAL
+
     def __init__(
         self, connection: CardConnection, application: ApplicationInfo, profile: DriverProfile
     ) -> None:
-        self.connection = connection
-        self._driver = profile.driver
-        self.timeouts = profile.timeouts
+        super().__init__(connection, profile)
         self.device_certificate: bytes | None = None
-        self._channel = ApduChannel(connection)
         self._take(application)
 
     def _take(self, application: ApplicationInfo) -> None:
@@ -138,13 +130,6 @@ class ShieldLink:
         """The token has another label now."""
         self._take(replace(self.application, label=label))
 
-    def want(self, capability: Capability) -> None:
-        """`CapabilityMissing` unless the token has it."""
-        if capability not in self.info.capabilities:
-            raise CapabilityMissing(
-                f"this token has no {capability.value}", capability=capability.value
-            )
-
     def forget_verification(self, timeout: float) -> None:
         """VERIFY in its form that verifies nothing and logs out."""
         user = PIN_REFERENCE_CODE[PinReference.USER]
@@ -152,53 +137,13 @@ class ShieldLink:
         if not response.ok:
             raise refusal(response.sw)
 
-    def send(
-        self,
-        instruction: Instruction,
-        p1: int = 0,
-        p2: int = 0,
-        data: bytes = b"",
-        *,
-        ne: int = MAX_EXTENDED_NE,
-        cla: int = CLA_ISO,
-        timeout: float | None = None,
-    ) -> ResponseApdu:
-        """Send one command, for whoever reads its status word.
-
-        ``timeout`` in seconds; the profile's time for a command by default.
-        """
-        command = CommandApdu(cla, instruction, p1, p2, data, ne)
-        return self._channel.send(
-            command, timeout=self.timeouts.command if timeout is None else timeout
-        )
-
-    def ask(
-        self,
-        instruction: Instruction,
-        p1: int = 0,
-        p2: int = 0,
-        data: bytes = b"",
-        *,
-        cla: int = CLA_ISO,
-        timeout: float | None = None,
-        meanings: dict[int, Meaning] | None = None,
-    ) -> bytes:
-        """Send one command; the data of its answer, or its status word as the error it stands for.
-
-        ``meanings`` are those of this command, see `refusal`.
-        """
-        response = self.send(instruction, p1, p2, data, cla=cla, timeout=timeout)
-        if not response.ok:
-            raise refusal(response.sw, meanings)
-        return response.data
-
     def get(
         self,
         tag: DataObject,
         decode: Callable[[bytes], _T],
         *,
         slot: int | None = None,
-        meanings: dict[int, Meaning] | None = None,
+        meanings: Meanings | None = None,
     ) -> _T:
         """GET DATA: the object with ``tag``, read by ``decode``; ``slot`` for a certificate's."""
         p1, p2 = divmod(WHOLE_CARD, 0x100)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
 from ushield.drivers.base import USUAL, Capability, CertificateInfo, KeyInfo, KeyOptions, KeyUsage
-from ushield.drivers.shield.link import ShieldLink, decoded, not_empty
+from ushield.drivers.link import decoded
+from ushield.drivers.meanings import Meanings
+from ushield.drivers.shield.link import ShieldLink, not_empty
 from ushield.drivers.shield.refusals import (
     BARE_SIGNATURE,
     CERTIFICATE,
     DELETE_KEY,
     GENERATE,
     LABEL,
-    Meaning,
 )
 from ushield.errors import (
     CapabilityMissing,
@@ -137,7 +138,7 @@ class ObjectCommands:
         data = tag_list(DataObject.CERTIFICATE, certificate.slot) + certificate.encode()
         return self._put_data(data, CERTIFICATE)
 
-    def _put_data(self, data: bytes, meanings: dict[int, Meaning]) -> bytes:
+    def _put_data(self, data: bytes, meanings: Meanings) -> bytes:
         p1, p2 = divmod(WHOLE_CARD, 0x100)
         return self._link.ask(Instruction.PUT_DATA, p1, p2, data, meanings=meanings)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ushield.drivers.base import Capability, Demand
+from ushield.drivers.link import decoded
 from ushield.drivers.pad import change_by_pad, pad_support, verify_by_pad
-from ushield.drivers.shield.link import ShieldLink, decoded
+from ushield.drivers.shield.link import ShieldLink
 from ushield.drivers.shield.refusals import UNBLOCK, pin_refusal, refusal
 from ushield.errors import PinInvalid, ProtocolViolation
 from ushield.iso7816.status import StatusWord

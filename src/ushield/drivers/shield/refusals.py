@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
 
+from ushield.drivers.meanings import Meanings, meant
 from ushield.errors import (
     CapabilityMissing,
     CertificateInvalid,
@@ -23,13 +23,12 @@ from ushield.errors import (
     RequestPending,
     RequestUnknown,
     ScreenBusy,
-    StatusWordError,
     StorageFull,
     TimedOut,
     TokenFull,
     UShieldError,
 )
-from ushield.iso7816.status import StatusWord, describe, tries_left
+from ushield.iso7816.status import StatusWord, tries_left
 from ushield.pin import PinReference
 from ushield.shield.commands import ShieldStatus
 from ushield.shield.requests import DisplayRefusal, RefusalReason
@@ -39,20 +38,17 @@ __all__ = [
     "BEGIN",
     "CERTIFICATE",
     "DELETE_KEY",
+    "GENERAL",
     "GENERATE",
     "LABEL",
     "REQUEST",
     "UNBLOCK",
-    "Meaning",
     "display_refusal",
     "pin_refusal",
     "refusal",
 ]
 
-Meaning = Callable[[], UShieldError]
-"""Makes the error for one status word."""
-
-_GENERAL: dict[int, Meaning] = {
+GENERAL: Meanings = {
     StatusWord.SECURITY_STATUS_NOT_SATISFIED: lambda: LoginRequired("the token wants the PIN"),
     StatusWord.NOT_ENOUGH_MEMORY: lambda: TokenFull("the token has no room for it"),
     StatusWord.MEMORY_FAILURE: lambda: StorageFull("the token's memory took no write"),
@@ -68,12 +64,12 @@ _GENERAL: dict[int, Meaning] = {
     ),
 }
 
-REQUEST: dict[int, Meaning] = {
+REQUEST: Meanings = {
     StatusWord.REFERENCED_DATA_NOT_FOUND: lambda: RequestUnknown(
         "the token knows no such request (any more)"
     ),
 }
-BEGIN: dict[int, Meaning] = {
+BEGIN: Meanings = {
     StatusWord.REFERENCED_DATA_NOT_FOUND: lambda: ObjectNotFound(
         "the token has no such key, or no certificate for it",
         remedy="Import the certificate of the key first: `ushield cert import`.",
@@ -82,21 +78,21 @@ BEGIN: dict[int, Meaning] = {
         "this key signs no transactions", remedy="Use a display key."
     ),
 }
-GENERATE: dict[int, Meaning] = {
+GENERATE: Meanings = {
     StatusWord.WRONG_DATA: lambda: InputInvalid(
         "the token makes no such key, or takes no such label"
     ),
 }
-DELETE_KEY: dict[int, Meaning] = {
+DELETE_KEY: Meanings = {
     StatusWord.REFERENCED_DATA_NOT_FOUND: lambda: ObjectNotFound("the token has no such key"),
     StatusWord.CONDITIONS_NOT_SATISFIED: lambda: ScreenBusy(
         "a request with this key is on the token's screen"
     ),
 }
-LABEL: dict[int, Meaning] = {
+LABEL: Meanings = {
     StatusWord.WRONG_DATA: lambda: InputInvalid("the token takes no such label"),
 }
-UNBLOCK: dict[int, Meaning] = {
+UNBLOCK: Meanings = {
     ShieldStatus.PIN_WEAK: lambda: PinInvalid(
         "too easy to guess", reference=PinReference.USER.value, rule="weak"
     ),
@@ -112,13 +108,13 @@ UNBLOCK: dict[int, Meaning] = {
         "this token was made without a bank's key to unblock it", capability="remote-unblock"
     ),
 }
-BARE_SIGNATURE: dict[int, Meaning] = {
+BARE_SIGNATURE: Meanings = {
     StatusWord.CONDITIONS_NOT_SATISFIED: lambda: KeyUsageRefused(
         "this key signs only what the token showed"
     ),
     StatusWord.REFERENCED_DATA_NOT_FOUND: lambda: ObjectNotFound("the token has no such key"),
 }
-CERTIFICATE: dict[int, Meaning] = {
+CERTIFICATE: Meanings = {
     StatusWord.WRONG_DATA: lambda: CertificateInvalid(
         "the token cannot read the certificate or its label, or has not its key"
     ),
@@ -126,14 +122,11 @@ CERTIFICATE: dict[int, Meaning] = {
 }
 
 
-def refusal(sw: int, meanings: dict[int, Meaning] | None = None) -> UShieldError:
-    """The error for ``sw``: by ``meanings`` of the command at hand, else by the applet's general
-    ones, else a `StatusWordError` with its words.
+def refusal(sw: int, meanings: Meanings | None = None) -> UShieldError:
+    """The error for ``sw``: by ``meanings`` of the command at hand, else by the general ones, else
+    a `StatusWordError` with its words.
     """
-    meaning = (meanings or {}).get(sw) or _GENERAL.get(sw)
-    if meaning is None:
-        return StatusWordError(f"the token answered {describe(sw)}", sw=sw)
-    return meaning()
+    return meant(sw, meanings or {}, GENERAL)
 
 
 def pin_refusal(sw: int, proof: PinReference, new: PinReference) -> UShieldError:

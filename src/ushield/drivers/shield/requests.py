@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from ushield.drivers.base import Capability
-from ushield.drivers.shield.link import ShieldLink, decoded
+from ushield.drivers.link import decoded
+from ushield.drivers.shield.link import ShieldLink
 from ushield.drivers.shield.refusals import BEGIN, REQUEST, display_refusal, refusal
 from ushield.errors import DisplayRefused, ObjectNotFound, RequestUnknown
 from ushield.shield.commands import CLA_VENDOR, BeginKind, DataObject, Instruction, ShieldStatus
