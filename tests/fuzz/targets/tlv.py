@@ -20,6 +20,7 @@ from ushield.shield.application import is_application
 from ushield.shield.commands import DataObject
 from ushield.shield.events import PanelEvent
 from ushield.shield.objects import read_tag_list, tag_list
+from ushield.shield.pins import PAD_BLOCK, decode_change
 
 __all__ = ["TARGET"]
 
@@ -28,8 +29,13 @@ _Reader = Callable[[bytes], None]
 
 def _round_trip(write: Callable[[Any], bytes], read: Callable[[bytes], Any]) -> _Reader:
     def reader(data: bytes) -> None:
-        written = write(read(data))
-        assert written == data or _sorted(parse(written)) == _sorted(parse(data))
+        value = read(data)
+        written = write(value)
+        if read is decode_change and len(data) == 2 * PAD_BLOCK and written != data:
+            # What a reader's keys fill in is not the form that a host writes.
+            assert read(written) == value
+        else:
+            assert written == data or _sorted(parse(written)) == _sorted(parse(data))
 
     return reader
 
