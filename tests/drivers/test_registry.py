@@ -5,16 +5,22 @@ from __future__ import annotations
 import sys
 import tomllib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.drivers.bench import Bench
-from tests.iso7816.connections import scripted, to_card
+from tests.iso7816.connections import AlteringConnection, scripted, to_card
+from ushield.drivers.piv import PivDriver
 from ushield.drivers.registry import GROUP, driver_for, drivers
 from ushield.drivers.shield import ShieldDriver
 from ushield.errors import NoDriver, TokenRemoved
+from ushield.shield.commands import AID
 from ushield.virtual.card import Card
+from ushield.virtual.create import create_token
+from ushield.virtual.scheme import SCHEME
+from ushield.virtual.token import VirtualToken
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent.parent / "pyproject.toml").read_text())
 
@@ -122,3 +128,15 @@ def test_a_card_that_goes_away_is_removed_not_unknown(install: Install) -> None:
     install(shield=SHIELD)
     with pytest.raises(TokenRemoved):
         driver_for(scripted([TokenRemoved("gone")]))
+
+
+def test_a_listed_device_that_hides_its_application_is_no_card_of_any_maker(
+    tmp_path: Path,
+) -> None:
+    create_token(tmp_path / "token")
+    with VirtualToken.open(tmp_path / "token"), closing(SCHEME.open(str(tmp_path / "token"))) as to:
+        assert ShieldDriver.knows(to.device)
+        hidden = AlteringConnection(to, lambda sent, answer: b"\x6a\x82" if AID in sent else answer)
+        with pytest.raises(NoDriver, match="piv"):
+            driver_for(hidden)
+        assert isinstance(driver_for(hidden, "piv"), PivDriver)
