@@ -139,5 +139,5 @@ def _key_id(certificate: bytes) -> bytes:
     return (
         hashlib.sha1(certificate, usedforsecurity=False).digest()
         if public_key is None
-        else (key_id_of(public_key))
+        else key_id_of(public_key)
     )

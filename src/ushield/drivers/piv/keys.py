@@ -10,13 +10,12 @@ from ushield.cms import der, oids
 from ushield.drivers.base import USUAL, Capability, Demand, KeyInfo, KeyOptions, KeyUsage
 from ushield.drivers.link import decoded
 from ushield.drivers.piv.certificates import CertificateCommands
+from ushield.drivers.piv.key_info import certified_key, key_info
 from ushield.drivers.piv.places import SLOTS, place_name, slot_at
-from ushield.drivers.piv.public_keys import algorithm_of, key_id_of
+from ushield.drivers.piv.public_keys import algorithm_of
 from ushield.drivers.piv.refusals import ATTEST, EMPTY, MANAGED, USE, refusal
 from ushield.drivers.piv.touch import (
-    PIN_OF_POLICY,
     PIN_POLICY_OF,
-    TOUCH_OF_POLICY,
     TOUCH_POLICY_OF,
     touch_refusal,
 )
@@ -55,11 +54,6 @@ _CHALLENGE, _RESPONSE = 0x81, 0x82
 _NOWHERE = 0xFF
 _RSA_BYTES = {KeyAlgorithm.RSA_2048: 256, KeyAlgorithm.RSA_3072: 384, KeyAlgorithm.RSA_4096: 512}
 _DIGEST_BYTES = {KeyAlgorithm.P256: 32, KeyAlgorithm.P384: 48}
-# SP 800-73pt1-5, table 4, for cards that do not tell their policies.
-_USUAL_PIN: dict[int, Demand] = {
-    Slot.SIGNATURE: Demand.ALWAYS,
-    Slot.CARD_AUTHENTICATION: Demand.NEVER,
-}
 _CHALLENGES = range(16, 256)
 
 
@@ -88,7 +82,7 @@ class KeyCommands(CertificateCommands):
                 if told.algorithm is None:
                     return None
                 if told.public_key:
-                    return _key_info(slot, told.public_key, told.algorithm, told)
+                    return key_info(slot, told.public_key, told.algorithm, told)
             elif response.sw in EMPTY:
                 return None
             else:
@@ -96,7 +90,7 @@ class KeyCommands(CertificateCommands):
         if slot in self._introduced:
             return self._introduced[slot]
         certificate = self._certificate_in(slot)
-        return None if certificate is None else _certified_key(slot, certificate)
+        return None if certificate is None else certified_key(slot, certificate)
 
     def generate_key(
         self,
@@ -137,7 +131,7 @@ class KeyCommands(CertificateCommands):
             content = decoded(lambda data: unwrap(data, _PUBLIC_KEY, "new key"), answer)
             public_key = decoded(lambda data: decode_public_key(algorithm, data), content)
             self._keys = None
-            self._introduced[slot] = _key_info(slot, public_key, algorithm, None, options)
+            self._introduced[slot] = key_info(slot, public_key, algorithm, None, options)
             if occupied:
                 self._delete_certificate(slot)
             made = self._key_in(slot)
@@ -165,7 +159,7 @@ class KeyCommands(CertificateCommands):
                 if self._link.has_metadata:
                     raise ObjectNotFound(f"no key in slot {place_name(slot)}")
                 algorithm = algorithm_of(public_key)
-                known = self._introduced[slot] = _key_info(slot, public_key, algorithm, None)
+                known = self._introduced[slot] = key_info(slot, public_key, algorithm, None)
                 self._keys = None
         return known
 
@@ -268,43 +262,6 @@ def _control(algorithm: KeyAlgorithm, options: KeyOptions) -> bytes:
         touch = TOUCH_POLICY_OF.get(options.touch, TouchPolicy.DEFAULT)
         parts += encode(_TOUCH_POLICY, bytes((touch,)))
     return parts
-
-
-def _key_info(
-    slot: int,
-    public_key: bytes,
-    algorithm: KeyAlgorithm,
-    told: KeyMetadata | None,
-    options: KeyOptions | None = None,
-) -> KeyInfo:
-    pin = PIN_OF_POLICY[told.pin] if told else _USUAL_PIN.get(slot, Demand.ONCE)
-    touch = TOUCH_OF_POLICY[told.touch] if told else Demand.UNKNOWN
-    if told is None and options is not None:
-        pin, touch = options.pin or pin, options.touch or touch
-    return KeyInfo(
-        reference=slot,
-        algorithm=algorithm,
-        usage=KeyUsage.AUTHENTICATION,
-        key_id=key_id_of(public_key),
-        label=place_name(slot),
-        public_key=public_key,
-        pin=pin,
-        touch=touch,
-        generated=told.generated if told else (True if options is not None else None),
-    )
-
-
-def _certified_key(slot: int, certificate: bytes) -> KeyInfo | None:
-    """The key that a certificate speaks of; ``None`` if that is of no kind used here."""
-    from ushield.drivers.piv.public_keys import public_key_in
-
-    public_key = public_key_in(certificate)
-    if public_key is None:
-        return None
-    try:
-        return _key_info(slot, public_key, algorithm_of(public_key), None)
-    except InputInvalid:
-        return None
 
 
 def _pkcs1(algorithm: HashAlgorithm, digest: bytes, size: int) -> bytes:
