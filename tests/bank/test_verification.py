@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from hypothesis import strategies as st
 
 from tests.cms.changes import changed, in_ber, with_indefinite_length
 from tests.cms.test_ecdsa import P256_ORDER
+from tests.openssl import needs_openssl
 from tests.pki import NOW, YEAR, Signer, authority, authority_key, key_usage, pem, receipt_for
 from tests.transaction.strategies import DRAWABLE, EXAMPLES, TRANSFER, transactions
 from ushield.algorithms import KeyAlgorithm
@@ -284,9 +284,7 @@ def _spliced(parsed: ParsedSignature, certificate: bytes) -> bytes:
     )
 
 
-@pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="signs with the openssl command, which is not here"
-)
+@needs_openssl
 def test_cms_from_other_software_is_no_signature_of_a_token(tmp_path: Path) -> None:
     (tmp_path / "message.xml").write_bytes(MESSAGE)
     (tmp_path / "signer.pem").write_bytes(pem(P256.certificate))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Enrolled, run, told
+from tests.openssl import needs_openssl
 from tests.pki import NOW, Signer, authority, pem, receipt_for
 from tests.transaction.strategies import TRANSFER
 from ushield.bank.authority import DevelopmentAuthority
@@ -148,17 +148,15 @@ def demo(folder: Path, key: str, *more: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@needs_openssl
 @pytest.mark.parametrize("key", ["rsa2048", "p256"])
 def test_openssl_accepts_what_the_demo_signed(tmp_path: Path, key: str) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl on this machine")
     folder = tmp_path / "out"
     result = demo(folder, key, "--virtual-press", "ok")
     assert result.returncode == 0, result.stderr
     facts: dict[str, Any] = json.loads(result.stdout)
     extracted = tmp_path / "message"
-    command = [openssl, "cms", "-verify", "-inform", "DER", "-binary"]
+    command = ["openssl", "cms", "-verify", "-inform", "DER", "-binary"]
     command += ["-in", str(folder / "payment.p7s"), "-CAfile", str(folder / "bank-ca.pem")]
     subprocess.run(
         [*command, "-purpose", "any", "-out", extracted], capture_output=True, check=True

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from asn1crypto import cms, tsp
 
+from tests.openssl import needs_openssl
 from tests.pki import NOW, Signer, authority, pem, receipt_for
 from tests.transaction.strategies import EXAMPLES, TRANSFER
 from ushield.algorithms import HashAlgorithm, KeyAlgorithm
@@ -30,11 +30,6 @@ def _openssl_verify(signature: bytes, directory: Path) -> subprocess.CompletedPr
         f" -attime {NOW.timestamp():.0f} -cades -out message.xml"
     )
     return subprocess.run(command.split(), cwd=directory, capture_output=True, check=False)
-
-
-needs_openssl = pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="compares with the openssl command, which is not here"
-)
 
 
 @needs_openssl

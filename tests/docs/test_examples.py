@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.iso7816.connections import scripted
+from tests.openssl import needs_openssl
 from tests.virtual.piv_host import PIN, PUK, PivHost
 from ushield.drivers.registry import driver_for, drivers
 from ushield.errors import NoDriver
@@ -41,7 +41,7 @@ def blocks(page: Path, language: str) -> list[str]:
     return found
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl: apt-get install openssl")
+@needs_openssl
 def test_the_tutorial_leads_from_an_empty_token_to_a_verified_payment(tmp_path: Path) -> None:
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     environment = os.environ | {"PATH": path, "PYTHONUTF8": "1"}
@@ -62,7 +62,7 @@ def test_the_tutorial_leads_from_an_empty_token_to_a_verified_payment(tmp_path: 
     assert "张三" in (tmp_path / "message.xml").read_text()
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl: apt-get install openssl")
+@needs_openssl
 def test_the_how_to_leads_from_a_new_piv_card_to_a_blind_signature(tmp_path: Path) -> None:
     card = tmp_path / "card"
     create_token(card, pin=PIN, puk=PUK)
