@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -71,3 +72,60 @@ def test_each_decision_has_a_number_of_its_own_and_none_is_left_out() -> None:
     assert [title.split()[:2] for title in titles] == [
         ["#", f"{n}."] for n in range(1, len(pages) + 1)
     ]
+
+
+PAGE = (REPOSITORY / "docs" / "architecture.md").read_text()
+FOR_ALL = {"errors", "pin", "algorithms", "lazy", "plugins"}
+
+
+def imported() -> dict[str, set[str]]:
+    """The packages and modules of `ushield`, and which others each imports."""
+    root = REPOSITORY / "src" / "ushield"
+    found: dict[str, set[str]] = {}
+    for path in SOURCES:
+        package = path.relative_to(root).parts[0].removesuffix(".py")
+        others = found.setdefault(package, set())
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ushield."):
+                others.add(str(node.module).split(".")[1])
+    return {name: others - {name} - FOR_ALL for name, others in found.items() if name[0] != "_"}
+
+
+def reachable(arrows: dict[str, set[str]], start: str) -> set[str]:
+    found: set[str] = set()
+    todo = [start]
+    while todo:
+        todo += (new := arrows.get(todo.pop(), set()) - found)
+        found |= new
+    return found
+
+
+def told_by_the_table() -> dict[str, set[str]]:
+    rows = re.findall(r"^\| (`.+?) \|.*\| (.+?) \|$", PAGE, re.MULTILINE)
+    return {
+        name: set(re.findall("`(.+?)`", needs)) - FOR_ALL
+        for names, needs in rows
+        for name in re.findall("`(.+?)`", names)
+    }
+
+
+def drawn() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for start, end in re.findall(r"^ +(\w+)(?:\[.*\])? --> (\w+)", PAGE, re.MULTILINE):
+        found.setdefault(start, set()).add(end)
+    return found
+
+
+@pytest.mark.parametrize("arrows", [told_by_the_table(), drawn()], ids=["table", "diagram"])
+def test_the_architecture_page_has_the_imports_of_every_package(
+    arrows: dict[str, set[str]],
+) -> None:
+    for name, others in imported().items():
+        # The command line may use all of them, and the version nobody's.
+        if name not in {"cli", "version", *FOR_ALL}:
+            assert arrows.get(name, set()) <= others, f"{name} imports no such package"
+            assert others <= reachable(arrows, name), f"{name} imports more than that"
+
+
+def test_the_table_has_every_package() -> None:
+    assert set(told_by_the_table()) == set(imported()) - {"version"}
