@@ -15,6 +15,7 @@ from tests.readers.bench import FAST, KINDS, Kind, change_card, echo_in, scheme
 from tests.transport.cards import OK, SLOW, EchoCard, echo, long_answer
 from ushield.ccid import ExchangeLevel
 from ushield.ccid.messages import MessageType
+from ushield.ccid.steps import Step
 from ushield.errors import (
     CapabilityMissing,
     SeveralTokens,
@@ -28,6 +29,8 @@ from ushield.errors import (
 )
 from ushield.transport import registry
 from ushield.transport.connection import CardConnection
+from ushield.transport.usb.connection import open_usb
+from ushield.transport.usb.link import UsbLink
 from ushield.virtual.contacts import T0Contacts
 from ushield.virtual.usb import Direction, FaultKind, ReaderModel, VirtualReader
 
@@ -294,6 +297,91 @@ def test_closing_a_slot_waits_for_another_ones_command_and_ends_its_own() -> Non
     assert other.transmit(echo(b"y")) == b"y" + OK
     cards[0].release.set()
     other.close()
+
+
+def test_closing_a_slot_waits_shortly_for_a_thread_that_keeps_another() -> None:
+    cards = EchoCard(), EchoCard()
+    bus = scheme(two_slots(*cards))
+    kept, closed = bus.open("0-1/0"), bus.open("0-1/1")
+    held, free = threading.Event(), threading.Event()
+
+    def keep() -> None:
+        with kept.hold():
+            held.set()
+            free.wait(30)
+            assert kept.transmit(echo(b"x")) == b"x" + OK
+
+    keeper = threading.Thread(target=keep)
+    keeper.start()
+    assert held.wait(5)
+    began = time.monotonic()
+    closed.close()
+    assert time.monotonic() - began < 5
+    assert cards[1].powered
+    free.set()
+    keeper.join()
+    kept.close()
+    # It could not be asked to do so while the other thread might have had a command under way.
+    assert not cards[0].powered
+    assert not cards[1].powered
+
+
+def test_a_slot_opened_again_keeps_its_power_though_it_was_left_on() -> None:
+    cards = EchoCard(), EchoCard()
+    bus = scheme(two_slots(*cards))
+    kept, closed = bus.open("0-1/0"), bus.open("0-1/1")
+    held, free = threading.Event(), threading.Event()
+
+    def keep() -> None:
+        with kept.hold():
+            held.set()
+            free.wait(30)
+
+    keeper = threading.Thread(target=keep)
+    keeper.start()
+    assert held.wait(5)
+    closed.close()
+    free.set()
+    keeper.join()
+    again = bus.open("0-1/1")
+    kept.close()
+    assert again.transmit(echo(b"y")) == b"y" + OK
+    again.close()
+    assert not cards[1].powered
+
+
+def test_a_second_thread_that_closes_does_not_leave_the_card_powered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card = EchoCard()
+    connection = scheme(two_slots(card)).open("0-1")
+    second = threading.Thread(target=connection.close)
+    perform = UsbLink.perform
+
+    def perform_late(link: UsbLink, step: Step) -> bytes | None:
+        if second.ident is None:
+            second.start()
+            time.sleep(0.1)
+        return perform(link, step)
+
+    monkeypatch.setattr(UsbLink, "perform", perform_late)
+    connection.close()
+    second.join(5)
+    assert not second.is_alive()
+    assert not card.powered
+
+
+def test_a_device_that_was_opened_is_not_opened_again_through_the_same_object() -> None:
+    card = EchoCard()
+    (found,) = scheme(two_slots(card)).readers()
+    connection = open_usb(found.device)
+    with pytest.raises(TokenBusy, match="already"):
+        open_usb(found.device)
+    assert connection.transmit(echo(b"x")) == b"x" + OK
+    connection.close()
+    again = open_usb(found.device)
+    assert again.transmit(echo(b"y")) == b"y" + OK
+    again.close()
 
 
 def test_a_silent_command_in_one_slot_is_no_answer_in_another() -> None:

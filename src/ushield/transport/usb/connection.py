@@ -167,19 +167,21 @@ class UsbConnection:
         """Power the card off, release the device and give it back to the kernel's driver.
 
         A command that another thread has under way is ended; its caller gets `TransferFailed`.
+        Where another slot of the reader is being used, that is waited for shortly; if it goes on,
+        this card is powered off when the next of the reader's connections closes.
         """
         self._closing.set()
-        self._abandon = self._link.abandoned = True
         with self._close_lock:
             if self._closed:
                 return
+            # Not before: it would end the power-off of a thread that is closing already.
+            self._abandon = self._link.abandoned = True
             holding = self._end_transfers()
             try:
                 self._link.abandoned = False
+                self._claimed.left_powered.add(self._slot)
                 if holding or not self._claimed.shared:
-                    with suppress(TransportError):
-                        deadline = time.monotonic() + _CLOSE_TIMEOUT
-                        self._drive(self._reader.power_off(self._slot), deadline)
+                    self._power_off()
                 self._closed = True
                 with self._panel_lock:
                     self._claimed.give_back(self._slot)
@@ -215,14 +217,24 @@ class UsbConnection:
         """Wait until no thread has a transfer under way; whether the lock could be taken, too.
 
         Whoever has the lock and transfers nothing may keep it as long as it likes, and will
-        transfer nothing more; unless it works with another slot, for whose turn we wait.
+        transfer nothing more; unless it works with another slot, for whose turn we wait a little.
         """
-        if self._claimed.shared:
-            return self._lock.acquire(timeout=TURN_TIMEOUT)
+        end = time.monotonic() + _CLOSE_TIMEOUT
         while not self._lock.acquire(timeout=_ABANDON_SLICE):
-            if not self._claimed.running:
+            if self._claimed.running_slot == self._slot:
+                # It has been abandoned.
+                continue
+            if not self._claimed.shared or time.monotonic() > end:
                 return False
         return True
+
+    def _power_off(self) -> None:
+        """Take the power from this card, and from others that were closed and could not be."""
+        deadline = time.monotonic() + _CLOSE_TIMEOUT
+        for slot in tuple(self._claimed.left_powered):
+            with suppress(TransportError):
+                self._drive(self._reader.power_off(slot), deadline)
+            self._claimed.left_powered.discard(slot)
 
     def _power_on(self, deadline: float) -> bytes:
         self._atr = self._run(self._reader.power_on(self._slot), deadline).raw
@@ -238,13 +250,13 @@ class UsbConnection:
         """Drive a CCID program to its end; ``deadline`` bounds one that keeps no time itself."""
         # Set before `_abandon` is looked at, and `close` sets that before it looks here: one of the
         # two sees the other.
-        self._claimed.running = True
+        self._claimed.running_slot = self._slot
         try:
             if self._abandon or self._closed or self._link.removed:
                 self._check_usable()
             return self._drive(program, deadline)
         finally:
-            self._claimed.running = False
+            self._claimed.running_slot = None
 
     def _drive(self, program: Program[_Result], deadline: float | None) -> _Result:
         perform = self._link.perform

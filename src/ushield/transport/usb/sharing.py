@@ -6,6 +6,7 @@ slot of a reader that this process has open joins in; other processes find it bu
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -15,6 +16,7 @@ import usb.core
 
 from ushield.ccid.descriptor import Feature
 from ushield.ccid.reader import CcidReader
+from ushield.errors import TokenBusy
 from ushield.transport.holder import Holder
 from ushield.transport.usb.link import UsbLink
 from ushield.transport.usb.notices import NoticeWatch
@@ -37,15 +39,18 @@ _places_lock: Final = threading.Lock()
 class ClaimedReader:
     """A reader that this process has claimed, until the last of its slots is given back.
 
-    ``lock`` is for whoever sends commands; ``running`` says, to those who wait for it, that a
-    transfer is under way; ``opened`` that the reader was found ready.
+    ``lock`` is for whoever sends commands; ``running_slot`` says, to those who wait for it, whose
+    transfers are under way; ``opened`` that the reader was found ready. ``left_powered`` are the
+    slots that nobody has any more and whose card is still to be powered off.
     """
 
-    def __init__(self, link: UsbLink, place: _Place) -> None:
+    def __init__(self, device: usb.core.Device, link: UsbLink, place: _Place) -> None:
         self.reader = CcidReader(link.reader.descriptor)
         self.lock = threading.RLock()
-        self.running = False
+        self.running_slot: int | None = None
         self.opened = False
+        self.left_powered: set[int] = set()
+        self._device = device
         self._link = link
         self._place = place
         self._slots: set[int] = set()
@@ -69,9 +74,14 @@ class ClaimedReader:
         """Whether a connection has this slot."""
         return slot in self._slots
 
+    def is_of(self, device: usb.core.Device) -> bool:
+        """Whether it is claimed through this object, which would claim it again without a word."""
+        return self._device is device
+
     def take(self, slot: int) -> UsbLink:
         """A link for the connection to ``slot``, to be abandoned by itself."""
         self._slots.add(slot)
+        self.left_powered.discard(slot)
         return self._link.sibling()
 
     def give_back(self, slot: int) -> None:
@@ -103,7 +113,7 @@ def claim(
 ) -> tuple[ClaimedReader, UsbLink]:
     """Claim the reader, or join in where this process has it already and the slot is free.
 
-    Raises what `UsbLink.open` does.
+    Raises what `UsbLink.open` does; `TokenBusy` also where this process has the slot.
     """
     key = (device.backend, int(device.bus), int(device.address))
     with _places_lock:
@@ -113,6 +123,12 @@ def claim(
     with place.lock:
         claimed = place.claimed
         if claimed is None or claimed.has(slot):
-            claimed = ClaimedReader(UsbLink.open(device, find_device_holder), place)
+            if claimed is not None and claimed.is_of(device):
+                raise TokenBusy(
+                    "this program has opened the token already",
+                    pid=os.getpid(),
+                    program="this program",
+                )
+            claimed = ClaimedReader(device, UsbLink.open(device, find_device_holder), place)
             place.claimed = claimed
         return claimed, claimed.take(slot)
