@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -9,7 +10,7 @@ import time
 import pytest
 
 from ushield.errors import TokenRemoved, TransferFailed, TransferTimeout
-from ushield.transport.pcsc.caller import Caller
+from ushield.transport.pcsc.caller import Caller, lent
 
 
 @pytest.fixture
@@ -120,3 +121,67 @@ def test_an_interrupted_wait_leaves_the_call_to_the_thread(caller: Caller) -> No
     release.set()
     assert undone.wait(5)
     assert caller.call(lambda: 3, 5) == 3
+
+
+def test_an_interrupt_that_comes_with_the_answer_undoes_it(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undone: list[int] = []
+    acquire = threading.Condition.wait
+
+    def interrupted(condition: threading.Condition, timeout: float | None = None) -> bool:
+        answered = acquire(condition, timeout)
+        if threading.current_thread() is threading.main_thread():
+            raise KeyboardInterrupt
+        return answered
+
+    caller.call(lambda: 0, 5)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Condition, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            caller.call(lambda: 1, 5, late=undone.append)
+    assert caller.call(lambda: 2, 5) == 2
+    assert undone == [1]
+
+
+def test_asking_again_while_nothing_answers_adds_no_threads() -> None:
+    release = threading.Event()
+    late: list[object] = []
+    before = threading.active_count()
+    for _ in range(10):
+        with pytest.raises(TransferTimeout), lent("stuck") as caller:
+            caller.call(lambda: release.wait(20), 0.02, late=late.append)
+    with lent("another") as caller:
+        assert caller.call(lambda: 1, 5) == 1
+    assert threading.active_count() <= before + 2
+    release.set()
+    with lent("stuck") as caller:
+        assert caller.call(lambda: 2, 5) == 2
+    assert late == [True]
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is POSIX'")
+def test_a_forked_process_is_told_at_once_that_the_card_is_not_its_own(caller: Caller) -> None:
+    assert caller.call(lambda: 1, 5) == 1
+    with pytest.raises(TransferTimeout), lent("stuck") as stuck:
+        stuck.call(lambda: time.sleep(0.3), 0.02)
+    child = os.fork()
+    if not child:
+        try:
+            began = time.monotonic()
+            try:
+                caller.call(lambda: 1, 60)
+            except TransferFailed as error:
+                told = "opened it" in str(error)
+            caller.dismiss(lambda: None, 60)
+            with lent("stuck") as own:
+                fine = own.call(lambda: 5, 5) == 5
+            os._exit(0 if told and fine and time.monotonic() - began < 5 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    assert caller.call(lambda: 2, 5) == 2

@@ -59,6 +59,18 @@ class Broken:
         raise TransferFailed("no luck")
 
 
+class Careless:
+    """A scheme whose author did not think of everything."""
+
+    name = "careless"
+
+    def find(self) -> tuple[DeviceInfo, ...]:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "a name that is none")
+
+    def open(self, address: str, *, timeout: float = 5.0) -> CardConnection:
+        raise TransferFailed("no luck")
+
+
 @dataclass
 class Service:
     """A scheme over devices that a service of the system has."""
@@ -94,6 +106,7 @@ REFUSING = Refusing(TokenBusy("held"))
 SHELF_A = Shelf("a", [])
 SHELF_B = Shelf("b", [])
 BROKEN = Broken()
+CARELESS = Careless()
 
 Install = Callable[[dict[str, str]], None]
 
@@ -137,10 +150,11 @@ def test_an_unknown_scheme_or_an_empty_spec_is_refused(install: Install, spec: s
 def test_devices_of_all_schemes_are_found_and_a_failing_one_stops_nobody(
     install: Install,
 ) -> None:
-    install(BOTH | {"aa": f"{__name__}:BROKEN", "ab": "no_such_module:X", "ac": f"{__name__}:NONE"})
+    broken = {"aa": f"{__name__}:BROKEN", "ab": "no_such_module:X", "ac": f"{__name__}:NONE"}
+    install(BOTH | broken | {"ad": f"{__name__}:CARELESS"})
     SHELF_A.serials, SHELF_B.serials = ["1"], ["2", "3"]
     assert [info.spec for info in registry.find_devices()] == ["a:0", "b:0", "b:1"]
-    assert [scheme.name for scheme in registry.schemes()] == ["a", "broken", "b"]
+    assert [scheme.name for scheme in registry.schemes()] == ["a", "broken", "careless", "b"]
 
 
 def test_a_scheme_that_cannot_be_loaded_is_told_when_it_is_named(install: Install) -> None:

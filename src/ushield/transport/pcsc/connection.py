@@ -9,7 +9,7 @@ from typing import Final
 
 from ushield.errors import ApduInvalid, TokenBusy, TransferFailed, TransferTimeout
 from ushield.transport.connection import ApduLimits, DeviceInfo
-from ushield.transport.pcsc.caller import Caller
+from ushield.transport.pcsc.caller import Caller, hand_back, take_caller
 from ushield.transport.pcsc.card import PcscCard
 from ushield.transport.turns import TURN_TIMEOUT, take_turn
 
@@ -124,15 +124,15 @@ def open_pcsc(
             card.close()
             raise
 
-    caller = Caller(f"ushield-pcsc-{reader}")
+    caller = take_caller(f"ushield-pcsc-{reader}")
     try:
         card, info = caller.call(connect, timeout, late=lambda opened: opened[0].close())
     except TransferTimeout as error:
-        caller.dismiss(lambda: None, 0)
+        hand_back(caller)
         raise TokenBusy(
             f"another program has been using the card in {reader} for {timeout:g} seconds"
         ) from error
     except BaseException:
-        caller.dismiss(lambda: None, 0)
+        hand_back(caller)
         raise
     return PcscConnection(card, caller, info, timeout=timeout)

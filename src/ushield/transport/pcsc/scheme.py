@@ -75,14 +75,11 @@ class PcscScheme:
 
     @staticmethod
     def _readers(timeout: float) -> tuple[PcscReader, ...]:
-        from ushield.transport.pcsc.caller import Caller
+        from ushield.transport.pcsc.caller import lent
         from ushield.transport.pcsc.service import find_readers
 
-        caller = Caller("ushield-pcsc-readers")
-        try:
+        with lent("ushield-pcsc-readers") as caller:
             return caller.call(find_readers, timeout)
-        finally:
-            caller.dismiss(lambda: None, 0)
 
     @staticmethod
     def _usb_readers() -> bool:
@@ -91,17 +88,15 @@ class PcscScheme:
         return bool(USB.readers())
 
     def _describe(self, reader: PcscReader, names: Sequence[str]) -> DeviceInfo:
-        from ushield.transport.pcsc.caller import Caller
+        from ushield.transport.pcsc.caller import lent
         from ushield.transport.pcsc.card import find_usb_address
 
-        caller = Caller("ushield-pcsc-address")
         try:
-            address = caller.call(lambda: find_usb_address(reader.name), _ADDRESS_TIMEOUT)
+            with lent(f"ushield-pcsc-address-{reader.name}") as caller:
+                address = caller.call(lambda: find_usb_address(reader.name), _ADDRESS_TIMEOUT)
         except TransportError:
             # Somebody has the card for himself.
             address = None
-        finally:
-            caller.dismiss(lambda: None, 0)
         return replace(self._device(reader.name, address, names), empty=not reader.has_card)
 
     def _device(
