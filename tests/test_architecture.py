@@ -74,6 +74,19 @@ def test_each_decision_has_a_number_of_its_own_and_none_is_left_out() -> None:
     ]
 
 
+SUPPRESSION = re.compile(r"# (?:noqa\b(?::[\w, ]*)?|type: ignore(?:\[[\w, -]+\])?)(?P<reason>.*)$")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_a_check_is_switched_off_for_a_reason_that_stands_there(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    for above, line in zip(["", *lines], lines, strict=False):
+        found = SUPPRESSION.search(line)
+        # A base class of a package without types needs no more words.
+        if found and not line.endswith("# type: ignore[misc]"):
+            assert found["reason"].strip() or "#" in above, line
+
+
 PAGE = (REPOSITORY / "docs" / "architecture.md").read_text()
 FOR_ALL = {"errors", "pin", "algorithms", "lazy", "plugins"}
 

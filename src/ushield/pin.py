@@ -89,7 +89,7 @@ class Secret:
             return NotImplemented
         return hmac.compare_digest(self._secret, other._secret)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # how Python is told that it has none
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(hidden)"

@@ -108,6 +108,7 @@ def verify_rows(message: Message, rows: Iterable[BatchRow]) -> VerifiedRows:
             "what was signed is no batch of rows", remedy="Give no rows with this signature."
         )
     tally = BatchTally()
+    # Closed by whoever gets it.
     copy = cast(BinaryIO, tempfile.SpooledTemporaryFile(_IN_MEMORY))  # noqa: SIM115
     try:
         for row in rows:

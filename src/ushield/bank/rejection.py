@@ -46,11 +46,11 @@ class RejectionReason(StrEnum):
     ISSUER_REVOKED = "issuer-revoked"
     REVOCATION_UNKNOWN = "revocation-unknown"
     REVOCATION_STALE = "revocation-stale"
-    TOKEN_LOST = "token-lost"  # noqa: S105
-    VIRTUAL_TOKEN = "virtual-token"  # noqa: S105
+    TOKEN_LOST = "token-lost"  # noqa: S105 - a reason, not a secret
+    VIRTUAL_TOKEN = "virtual-token"  # noqa: S105 - a reason, not a secret
     ATTESTATION_MISSING = "attestation-missing"
     ATTESTATION_INVALID = "attestation-invalid"
-    TOKEN_MISMATCH = "token-mismatch"  # noqa: S105
+    TOKEN_MISMATCH = "token-mismatch"  # noqa: S105 - a reason, not a secret
     CHALLENGE_UNKNOWN = "challenge-unknown"
     CHALLENGE_REPLAYED = "challenge-replayed"
     CHALLENGE_EXPIRED = "challenge-expired"

@@ -166,7 +166,7 @@ def xfr_block(
         raise InputInvalid(f"a field of a CCID message is out of range: {error}") from error
 
 
-def data_block(  # noqa: PLR0917
+def data_block(  # noqa: PLR0917 - as above
     slot: int, seq: int, data: bytes, status: int = 0, error: int = 0, chain: int = 0
 ) -> bytes:
     """RDR_to_PC_DataBlock (section 6.2.1); ``status`` is bStatus, ICC and command status in one."""
@@ -178,7 +178,7 @@ def slot_status(slot: int, seq: int, status: int = 0, error: int = 0, clock: int
     return pack_frame(MessageType.SLOT_STATUS, slot, seq, status, error, clock)
 
 
-def parameters_block(  # noqa: PLR0917
+def parameters_block(  # noqa: PLR0917 - as above
     slot: int, seq: int, protocol: int, data: bytes, status: int = 0, error: int = 0
 ) -> bytes:
     """RDR_to_PC_Parameters (section 6.2.3); ``data`` is abProtocolDataStructure."""

@@ -56,7 +56,7 @@ class Application(click.Group):
         command: click.Command = module.command
         return command
 
-    def main(  # type: ignore[override]
+    def main(  # type: ignore[override]  # narrower than all that click takes
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,
@@ -87,7 +87,8 @@ class Application(click.Group):
             return ExitCode.INTERRUPTED
         except click.ClickException as error:
             return self._usage(invocation, error)
-        except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for people
+        # The last line of defence: no traceback for people.
+        except Exception as error:  # noqa: BLE001
             _trace()
             output.failure(
                 "unexpected",

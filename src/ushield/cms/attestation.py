@@ -86,7 +86,7 @@ class Attestation:
 
 
 class _Attestation(core.Sequence):  # type: ignore[misc]
-    _fields = [  # noqa: RUF012
+    _fields = [  # noqa: RUF012 - asn1crypto wants it so
         ("version", core.Integer),
         ("serial", core.UTF8String),
         ("model", core.UTF8String),

@@ -76,7 +76,7 @@ class BlindStatement:
 
 
 class _BlindStatement(core.Sequence):  # type: ignore[misc]
-    _fields = [  # noqa: RUF012
+    _fields = [  # noqa: RUF012 - asn1crypto wants it so
         ("version", core.Integer),
         ("display", core.UTF8String),
         ("serial", core.UTF8String),

@@ -151,7 +151,7 @@ def _guess(data: bytes) -> Receipt | None:
 
 
 class _Screen(core.Sequence):  # type: ignore[misc]
-    _fields = [  # noqa: RUF012
+    _fields = [  # noqa: RUF012 - asn1crypto wants it so
         ("lines", core.Integer),
         ("columns", core.Integer),
         ("repertoire", core.UTF8String),
@@ -160,7 +160,7 @@ class _Screen(core.Sequence):  # type: ignore[misc]
 
 
 class _Receipt(core.Sequence):  # type: ignore[misc]
-    _fields = [  # noqa: RUF012
+    _fields = [  # noqa: RUF012 - asn1crypto wants it so
         ("version", core.Integer),
         ("serial", core.UTF8String),
         ("request_id", core.OctetString),

@@ -103,6 +103,7 @@ def batch_from_json(source: str | bytes | Mapping[str, Any], tally: BatchTally) 
         if members.has(name) and members.take(name) != value:
             raise TransactionInvalid(f"{name}: the rows give {value}", field=name)
     batch = from_json({**members.left, "kind": Kind.BATCH.value, **counted})
+    # For the type checker: the kind was looked at before.
     assert isinstance(batch, Batch)  # noqa: S101
     return batch
 

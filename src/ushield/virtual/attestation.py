@@ -97,6 +97,7 @@ def _attest(identity: Identity, name: str, public_key_der: bytes, usage: KeyUsag
     issuer = x509.load_der_x509_certificate(identity.device_certificate)
     subject = _name(profile, identity.serial, f"{name} of {identity.serial}")
     public_key = load_der_public_key(public_key_der)
+    # Of all kinds of keys it takes, a token makes some.
     identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)  # type: ignore[arg-type]
     attestation = Attestation(
         serial=identity.serial,
@@ -108,6 +109,7 @@ def _attest(identity: Identity, name: str, public_key_der: bytes, usage: KeyUsag
     )
     return (
         _certificate(subject, issuer.subject)
+        # Of all kinds of keys it takes, a token makes some.
         .public_key(public_key)  # type: ignore[arg-type]
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_SIGNS, critical=True)

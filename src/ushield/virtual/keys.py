@@ -70,6 +70,7 @@ def load_private_key(data: bytes) -> PrivateKey:
     # Checking the primes again would take longer than the signature.
     key = load_der_private_key(data, None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        # What was read is wrong, not what was handed in.
         raise ValueError("neither an RSA key nor an EC key")  # noqa: TRY004
     return key
 

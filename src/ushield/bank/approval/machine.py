@@ -63,7 +63,7 @@ class ControlRefusal(StrEnum):
     EXPIRED = "proposal-expired"
     MESSAGE_MISMATCH = "message-mismatch"
     SAME_PERSON = "same-person"
-    SAME_TOKEN = "same-token"  # noqa: S105
+    SAME_TOKEN = "same-token"  # noqa: S105 - a reason, not a secret
     NOT_ENTITLED = "checker-not-entitled"
     NOT_THE_MAKER = "not-the-maker"
 

@@ -56,7 +56,7 @@ class OcspQuery:
         builder = ocsp.OCSPRequestBuilder().add_certificate(
             certificate,
             issuer,
-            hashes.SHA1(),  # noqa: S303
+            hashes.SHA1(),  # noqa: S303 - see above
         )
         request = builder.add_extension(x509.OCSPNonce(nonce), critical=False).build()
         return cls(request.public_bytes(Encoding.DER), nonce)

@@ -86,6 +86,7 @@ class HttpSource:
         """The body of the answer."""
         end = time.monotonic() + self.timeout
         headers = {} if self.body is None else {"Content-Type": self.content_type}
+        # The scheme was looked at before.
         request = urllib.request.Request(self.url, self.body, headers)  # noqa: S310
         try:
             with _opener().open(request, timeout=self.timeout) as answer:

@@ -47,6 +47,7 @@ class Statement:
     def _for(self, dialect: Dialect) -> _Compiled:
         found = self._compiled.get(dialect.name)
         if found is None:
+            # SQLAlchemy has it on all that can be executed.
             compiled: Any = self._executable.compile(dialect=dialect)  # type: ignore[attr-defined]
             order = tuple(compiled.positiontup) if compiled.positional else None
             constants = {name: each for name, each in compiled.params.items() if each is not None}

@@ -59,7 +59,7 @@ class _Messages:
     def __init__(self, keys: SessionKeys, chain: bytes) -> None:
         aes = AES(keys.enc)
         # ECB keeps nothing between its blocks, so one encryptor makes all the IVs.
-        self._counters = Cipher(aes, ECB()).encryptor()  # noqa: S305
+        self._counters = Cipher(aes, ECB()).encryptor()  # noqa: S305 - see above
         # A context made anew for each message would cost twenty times what the message does. One
         # that goes on chains the next block to the last one: that is taken out, the IV put in.
         chained = Cipher(aes, CBC(bytes(_BLOCK)))

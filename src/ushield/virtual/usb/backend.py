@@ -249,13 +249,13 @@ class VirtualBackend(usb.backend.IBackend):  # type: ignore[misc]
     intr_write = bulk_write
     intr_read = bulk_read
 
-    def ctrl_transfer(  # noqa: PLR0917
+    def ctrl_transfer(  # noqa: PLR0917 - pyusb's signature
         self,
         dev_handle: _Handle,
-        bmRequestType: int,  # noqa: N803
-        bRequest: int,  # noqa: N803
-        wValue: int,  # noqa: N803
-        wIndex: int,  # noqa: N803
+        bmRequestType: int,  # noqa: N803 - pyusb's name
+        bRequest: int,  # noqa: N803 - pyusb's name
+        wValue: int,  # noqa: N803 - pyusb's name
+        wIndex: int,  # noqa: N803 - pyusb's name
         data: array[int],
         timeout: int,
     ) -> int:

@@ -36,7 +36,7 @@ def _forget_oldest(endpoint: Endpoint, limit: int) -> None:
 class CcidInterface(Interface):  # type: ignore[misc]
     """A reader as ``descriptor`` says, with bulk pipes and, unless left out, an interrupt pipe."""
 
-    bInterfaceClass = CCID_CLASS  # noqa: N815
+    bInterfaceClass = CCID_CLASS  # noqa: N815 - usbip's name for it
 
     bulk_out = Out(0x01, "bulk", mps=PACKET_SIZE)
     bulk_in = In(0x81, "bulk", mps=PACKET_SIZE)
@@ -82,6 +82,7 @@ class CcidInterface(Interface):  # type: ignore[misc]
 class PanelInterface(Interface):  # type: ignore[misc]
     """Interface 1: panel events on an interrupt pipe; the oldest unread ones are dropped."""
 
+    # The names are usbip's, which are the standard's.
     bInterfaceClass, bInterfaceSubClass, bInterfaceProtocol = PANEL_CLASS  # noqa: N815
 
     reports = In(0x83, "interrupt", mps=PANEL_REPORT_SIZE, interval=8)

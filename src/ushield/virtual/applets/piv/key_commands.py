@@ -155,6 +155,7 @@ class KeyCommands:
             encode(0x01, bytes((ALGORITHM_CODE[key.algorithm],)))
             + encode(0x02, bytes((key.pin_policy, key.touch_policy)))
             + encode(0x03, _GENERATED if key.generated else _IMPORTED)
+            # Of all kinds of keys it reads, a token makes some.
             + encode(0x04, write_public_key(load_der_public_key(key.public_key)))  # type: ignore[arg-type]
         )
 
