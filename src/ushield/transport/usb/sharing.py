@@ -44,7 +44,9 @@ class ClaimedReader:
     slots that nobody has any more and whose card is still to be powered off.
     """
 
-    def __init__(self, device: usb.core.Device, link: UsbLink, place: _Place) -> None:
+    def __init__(
+        self, device: usb.core.Device, link: UsbLink, place: _Place, watch: NoticeWatch | None
+    ) -> None:
         self.reader = CcidReader(link.reader.descriptor)
         self.lock = threading.RLock()
         self.running_slot: int | None = None
@@ -54,7 +56,7 @@ class ClaimedReader:
         self._link = link
         self._place = place
         self._slots: set[int] = set()
-        self._watch = _watch(link)
+        self._watch = watch
 
     @property
     def shared(self) -> bool:
@@ -129,6 +131,7 @@ def claim(
                     pid=os.getpid(),
                     program="this program",
                 )
-            claimed = ClaimedReader(device, UsbLink.open(device, find_device_holder), place)
+            link = UsbLink.open(device, find_device_holder)
+            claimed = ClaimedReader(device, link, place, _watch(link))
             place.claimed = claimed
         return claimed, claimed.take(slot)
