@@ -23,7 +23,7 @@ from ushield.transport.pcsc import find_readers
 from ushield.virtual.create import create_token
 from ushield.virtual.faces.vpcd import VpcdCard
 from ushield.virtual.token import VirtualToken
-from ushield.virtual.usb.slot import Card as Contacts
+from ushield.virtual.usb.contact import Card as Contacts
 
 READER = "Virtual PCD 00 00"
 PIN, PUK = "135790", "86420864"

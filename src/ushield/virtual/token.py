@@ -22,7 +22,7 @@ from ushield.virtual.panel import Panel
 from ushield.virtual.pins import PinStore
 from ushield.virtual.profile import VirtualProfile
 from ushield.virtual.usb import VirtualBackend, VirtualUsbDevice
-from ushield.virtual.usb.slot import Card as SlotCard
+from ushield.virtual.usb.contact import Card as SlotCard
 
 __all__ = ["VirtualToken", "live_token"]
 

@@ -10,7 +10,7 @@ from typing import Final
 from ushield.ccid.atr import DEFAULT_FI_DI, Atr
 from ushield.iso7816.apdu import GET_RESPONSE
 from ushield.virtual.contacts.reset import answer_pps, atr_t0
-from ushield.virtual.usb.slot import Card
+from ushield.virtual.usb.contact import Card
 
 __all__ = ["T0Contacts"]
 

@@ -19,7 +19,7 @@ from ushield.ccid.block import (
 )
 from ushield.ccid.messages import MAX_EXTENDED_COMMAND
 from ushield.virtual.contacts.reset import answer_pps, atr_t1
-from ushield.virtual.usb.slot import Card
+from ushield.virtual.usb.contact import Card
 
 __all__ = ["T1Contacts"]
 

@@ -17,7 +17,7 @@ from typing import Final
 from ushield.errors import InputInvalid, TokenRemoved
 from ushield.virtual.card import ATR
 from ushield.virtual.token import VirtualToken
-from ushield.virtual.usb.slot import Card
+from ushield.virtual.usb.contact import Card
 
 __all__ = ["DEFAULT_HOST", "DEFAULT_PORT", "VpcdCard", "VpcdUnavailable"]
 

@@ -12,11 +12,12 @@ from usbip.device import Endpoint, USBDevice
 
 from ushield.ccid.descriptor import ClassDescriptor, Feature, VoltageClass
 from ushield.ccid.messages import HEADER_LENGTH, MAX_EXTENDED_COMMAND
+from ushield.virtual.usb.contact import Card
 from ushield.virtual.usb.faults import Direction, Fault, FaultKind, UsbFaults
 from ushield.virtual.usb.interfaces import PACKET_SIZE, CcidInterface, PanelInterface
 from ushield.virtual.usb.pin_pad import VirtualPinPad
 from ushield.virtual.usb.pipes import CcidPipes
-from ushield.virtual.usb.slot import Card, CcidSlot
+from ushield.virtual.usb.slot import CcidSlot
 
 __all__ = ["CcidUsbDevice", "VirtualUsbDevice"]
 

@@ -14,10 +14,10 @@ from ushield.ccid.descriptor import (
     VoltageClass,
 )
 from ushield.ccid.messages import HEADER_LENGTH, MAX_EXTENDED_COMMAND
+from ushield.virtual.usb.contact import Card
 from ushield.virtual.usb.device import CcidUsbDevice
 from ushield.virtual.usb.faults import UsbFaults
 from ushield.virtual.usb.pin_pad import VirtualPinPad
-from ushield.virtual.usb.slot import Card
 
 __all__ = ["ReaderModel", "VirtualReader"]
 

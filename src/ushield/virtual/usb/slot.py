@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
 from ushield.ccid.block import Edc
 from ushield.ccid.descriptor import ClassDescriptor, ExchangeLevel
@@ -32,9 +32,10 @@ from ushield.ccid.pin_entry import decode_pin_entry
 from ushield.ccid.t0 import check_short_command
 from ushield.errors import ApduInvalid
 from ushield.virtual.usb.chains import ApduChains, Part
+from ushield.virtual.usb.contact import Card, Contact
 from ushield.virtual.usb.pin_pad import PadEnded, VirtualPinPad, check_format
 
-__all__ = ["Card", "CcidSlot"]
+__all__ = ["CcidSlot"]
 
 _XFR_BLOCK: Final = int(MessageType.XFR_BLOCK)
 _GET_SLOT_STATUS: Final = int(MessageType.GET_SLOT_STATUS)
@@ -50,54 +51,6 @@ _BAD_LEVEL_PARAMETER: Final = 0x08
 # The defaults of ISO/IEC 7816-3: F=372, D=1, no guard time; at T=0 WI 10; at T=1 LRC, BWI 4,
 # CWI 13, IFSC 254.
 _PARAMETERS: Final = (bytes.fromhex("1100000A00"), bytes.fromhex("1110004D00FE00"))
-
-
-class Card(Protocol):
-    """What stands in the slot. `transmit` never raises: a refusal is a status word.
-
-    What a command is, depends on the reader: a command APDU, or at TPDU level what
-    `ushield.virtual.contacts` makes of one. No bytes for an answer mean a mute card.
-    """
-
-    def power_on(self) -> bytes:
-        """Reset the card; its ATR."""
-
-    def power_off(self) -> None:
-        """Take its power; it forgets what it had under way."""
-
-    def transmit(self, command: bytes) -> bytes:
-        """Answer one command."""
-
-    def is_slow(self, command: bytes) -> bool:
-        """Whether `transmit` would keep the host waiting longer than its patience."""
-
-
-class _Contact:
-    """A card while it is in the slot: whose turn it is, and whether it is to lose its power."""
-
-    def __init__(self, card: Card) -> None:
-        self.card = card
-        self.lock = threading.Lock()
-        self.worker_waits = False
-        self._power_lost = False
-
-    def take_power(self) -> None:
-        """Switch it off. A running command cannot be stopped; whoever runs it does so after it."""
-        if self.lock.acquire(blocking=False):
-            self._power_lost = True
-            self.leave()
-        else:
-            self._power_lost = True
-
-    def leave(self) -> None:
-        """Let the next one have the card.
-
-        With the slot's lock held, so that no loss of power slips in between.
-        """
-        if self._power_lost:
-            self._power_lost = False
-            self.card.power_off()
-        self.lock.release()
 
 
 @dataclass(eq=False, slots=True)
@@ -138,7 +91,7 @@ class CcidSlot:
         self._extension_interval = extension_interval
         # Re-entrant: a card that loses power in the middle of a command resets its own slot.
         self._lock = threading.RLock()
-        self._contact: _Contact | None = None
+        self._contact: Contact | None = None
         self._icc = IccStatus.ABSENT
         self._protocol = 0 if descriptor.protocols & 1 else 1
         self._parameters = _PARAMETERS[self._protocol]
@@ -173,7 +126,7 @@ class CcidSlot:
         """
         with self._lock:
             self.remove()
-            self._contact = _Contact(card)
+            self._contact = Contact(card)
             self._icc = IccStatus.INACTIVE
             if power:
                 card.power_on()
@@ -373,7 +326,7 @@ class CcidSlot:
 
         self._start(contact, kind, seq, lambda: pad.enter(entry, send), self._respond)
 
-    def _execute(self, contact: _Contact, seq: int, command: bytes) -> None:
+    def _execute(self, contact: Contact, seq: int, command: bytes) -> None:
         # A command that was aborted may still be in the card: the next one waits for it behind time
         # extensions, as a slow one does.
         card = contact.card
@@ -391,7 +344,7 @@ class CcidSlot:
 
     def _start(
         self,
-        contact: _Contact,
+        contact: Contact,
         kind: int,
         seq: int,
         operation: Callable[[], bytes],
@@ -406,7 +359,7 @@ class CcidSlot:
             threading.Thread(target=self._work, args=(contact,), daemon=True).start()
         threading.Thread(target=self._extend, args=(job,), daemon=True).start()
 
-    def _work(self, contact: _Contact) -> None:
+    def _work(self, contact: Contact) -> None:
         contact.lock.acquire()
         with self._lock:
             contact.worker_waits = False
