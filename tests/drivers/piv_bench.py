@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.drivers.bench import PIN, PUK, issue
+from tests.virtual.fingers import finger_at
 from ushield.algorithms import KeyAlgorithm
 from ushield.drivers.base import Demand, KeyInfo, KeyOptions, KeyUsage
 from ushield.drivers.piv import PivDriver
@@ -97,25 +96,6 @@ class PivBench:
             self.driver.write_certificate(issue(key.public_key), "")
         return key
 
-    @contextmanager
-    def finger(self, *keys: PanelKey) -> Iterator[list[tuple[str, ...]]]:
-        """Presses ``keys`` at the first page that comes up; the pages that were seen."""
-        seen: list[tuple[str, ...]] = []
-        over = threading.Event()
-        panel = self.token.panel
-
-        def press() -> None:
-            while not over.wait(0.002):
-                if panel.page:
-                    seen.append(tuple(panel.screen))
-                    for key in keys:
-                        panel.press(key)
-                    return
-
-        thread = threading.Thread(target=press)
-        thread.start()
-        try:
-            yield seen
-        finally:
-            over.set()
-            thread.join()
+    def finger(self, *keys: PanelKey) -> AbstractContextManager[list[tuple[str, ...]]]:
+        """See `finger_at`."""
+        return finger_at(self.token.panel, *keys)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
@@ -13,6 +11,7 @@ from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from tests.virtual.fingers import finger_at
 from ushield.iso7816.apdu import CommandApdu, ResponseApdu
 from ushield.iso7816.status import StatusWord
 from ushield.iso7816.tlv import encode, parse_one, read_template
@@ -185,24 +184,6 @@ class PivHost:
         data = encode(0x5C, tag.to_bytes((tag.bit_length() + 7) // 8, "big")) + encode(0x53, value)
         return self.send(Instruction.PUT_DATA, 0x3F, 0xFF, data).sw
 
-    @contextmanager
-    def finger(self, *keys: PanelKey) -> Iterator[list[tuple[str, ...]]]:
-        """Presses ``keys`` at the first page that comes up; the pages that were seen."""
-        seen: list[tuple[str, ...]] = []
-        over = threading.Event()
-
-        def press() -> None:
-            while not over.wait(0.002):
-                if self.panel.page:
-                    seen.append(self.panel.screen)
-                    for key in keys:
-                        self.panel.press(key)
-                    return
-
-        thread = threading.Thread(target=press)
-        thread.start()
-        try:
-            yield seen
-        finally:
-            over.set()
-            thread.join()
+    def finger(self, *keys: PanelKey) -> AbstractContextManager[list[tuple[str, ...]]]:
+        """See `finger_at`."""
+        return finger_at(self.panel, *keys)
