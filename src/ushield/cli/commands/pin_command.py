@@ -15,6 +15,7 @@ from ushield.cli.secrets import (
     pin_options,
     puk_option,
 )
+from ushield.pin import PinReference
 
 __all__ = ["command"]
 
@@ -52,17 +53,7 @@ def change(invocation: Invocation, *, pin: SecretSource, new_pin: SecretSource) 
 
     Example: ushield pin change --pin-file old.txt --new-pin-file new.txt
     """
-    from ushield.transport.pin_pad import PinSupport
-
-    allow = invocation.allow_last_try
-    with open_token(invocation) as token:
-        if not (pin.given or new_pin.given) and token.pin_pad & PinSupport.MODIFICATION:
-            invocation.output.say("Enter the old PIN on the reader, then twice the new one.")
-            token.pin.change(allow_last_try=allow)
-        else:
-            with pin.read() as old, new_pin.read(twice=True) as new:
-                token.pin.change(old, new, allow_last_try=allow)
-    invocation.output.result({"changed": True}, "The PIN is changed.")
+    _change(invocation, PinReference.USER, pin, new_pin)
 
 
 @command.command("change-puk", cls=TokenCommand)
@@ -75,17 +66,7 @@ def change_puk(invocation: Invocation, *, puk: SecretSource, new_puk: SecretSour
 
     Example: ushield pin change-puk --puk-file old.txt --new-puk-file new.txt
     """
-    from ushield.transport.pin_pad import PinSupport
-
-    allow = invocation.allow_last_try
-    with open_token(invocation) as token:
-        if not (puk.given or new_puk.given) and token.pin_pad & PinSupport.MODIFICATION:
-            invocation.output.say("Enter the old PUK on the reader, then twice the new one.")
-            token.pin.change_puk(allow_last_try=allow)
-        else:
-            with puk.read() as old, new_puk.read(twice=True) as new:
-                token.pin.change_puk(old, new, allow_last_try=allow)
-    invocation.output.result({"changed": True}, "The PUK is changed.")
+    _change(invocation, PinReference.PUK, puk, new_puk)
 
 
 @command.command(cls=TokenCommand)
@@ -119,3 +100,22 @@ def verify(invocation: Invocation, *, pin: SecretSource) -> None:
     with open_session(invocation, pin):
         pass
     invocation.output.result({"verified": True}, "The PIN is right.")
+
+
+def _change(
+    invocation: Invocation, reference: PinReference, old: SecretSource, new: SecretSource
+) -> None:
+    """On the reader's keys where it has some and no option says where the secrets are."""
+    from ushield.transport.pin_pad import PinSupport
+
+    name = "PUK" if reference is PinReference.PUK else "PIN"
+    allow = invocation.allow_last_try
+    with open_token(invocation) as token:
+        change = token.pin.change_puk if reference is PinReference.PUK else token.pin.change
+        if not (old.given or new.given) and token.pin_pad & PinSupport.MODIFICATION:
+            invocation.output.say(f"Enter the old {name} on the reader, then twice the new one.")
+            change(allow_last_try=allow)
+        else:
+            with old.read() as proof, new.read(twice=True) as wanted:
+                change(proof, wanted, allow_last_try=allow)
+    invocation.output.result({"changed": True}, f"The {name} is changed.")
