@@ -15,6 +15,7 @@ from ushield.drivers.piv.places import SLOTS, place_name, slot_at
 from ushield.drivers.piv.public_keys import algorithm_of
 from ushield.drivers.piv.refusals import ATTEST, EMPTY, MANAGED, USE, refusal
 from ushield.drivers.piv.touch import (
+    NOT_WAITED,
     PIN_POLICY_OF,
     TOUCH_POLICY_OF,
     touch_refusal,
@@ -222,14 +223,14 @@ class KeyCommands(CertificateCommands):
     def _is_touch_refusal(self, key: KeyInfo, sw: int, seconds: float) -> bool:
         # Both are in use: 6985, and 6982, which also stands for a PIN that is not verified.
         if sw == StatusWord.CONDITIONS_NOT_SATISFIED:
-            return key.touch is not Demand.UNKNOWN or seconds > 1
+            return key.touch is not Demand.UNKNOWN or seconds > NOT_WAITED
         if sw != StatusWord.SECURITY_STATUS_NOT_SATISFIED:
             return False
         if key.pin is Demand.NEVER or seconds > self._link.timeouts.command / 2:
             return True
         if key.pin is Demand.ALWAYS:
             # Whether the PIN was fresh the card does not tell; it takes time to miss a touch.
-            return seconds > 1
+            return seconds > NOT_WAITED
         return self._link.send(Instruction.VERIFY, 0, Reference.PIN, ne=0).ok
 
     def attest(self, key_reference: int) -> bytes:

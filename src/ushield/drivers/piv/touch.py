@@ -7,6 +7,7 @@ from ushield.errors import ConfirmationError, Rejected, TimedOut
 from ushield.piv.commands import PinPolicy, TouchPolicy
 
 __all__ = [
+    "NOT_WAITED",
     "PIN_OF_POLICY",
     "PIN_POLICY_OF",
     "TOUCH_OF_POLICY",
@@ -28,6 +29,9 @@ PIN_OF_POLICY = {
     PinPolicy.ALWAYS: Demand.ALWAYS,
 }
 PIN_POLICY_OF = {demand: policy for policy, demand in PIN_OF_POLICY.items()}
+
+NOT_WAITED = 1.0
+"""A refusal within this time, in seconds, is not one of a touch that was waited for."""
 
 _SHORTEST_WAIT = 10.0
 
