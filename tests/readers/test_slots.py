@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -382,6 +383,47 @@ def test_a_device_that_was_opened_is_not_opened_again_through_the_same_object() 
     again = open_usb(found.device)
     assert again.transmit(echo(b"y")) == b"y" + OK
     again.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is POSIX'")
+def test_a_forked_process_leaves_what_the_first_has_open_alone() -> None:
+    card = EchoCard()
+    connection = scheme(two_slots(card)).open("0-1")
+    held, free = threading.Event(), threading.Event()
+
+    def keep() -> None:
+        with connection.hold():
+            held.set()
+            free.wait(30)
+
+    keeper = threading.Thread(target=keep)
+    keeper.start()
+    assert held.wait(5)
+    child = os.fork()
+    if not child:
+        try:
+            began = time.monotonic()
+            uses = (lambda: connection.transmit(echo(b"x")), lambda: connection.read_panel(10))
+            told = [failure_of(use) for use in uses]
+            connection.close()
+            fine = all("opened it" in one for one in told) and card.powered
+            os._exit(0 if fine and time.monotonic() - began < 5 else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    free.set()
+    keeper.join()
+    assert connection.transmit(echo(b"x")) == b"x" + OK
+    connection.close()
+    assert not card.powered
+
+
+def failure_of(use: Callable[[], object]) -> str:
+    try:
+        use()
+    except TransferFailed as error:
+        return str(error)
+    return ""
 
 
 def test_a_silent_command_in_one_slot_is_no_answer_in_another() -> None:

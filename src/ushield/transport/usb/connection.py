@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NoReturn, TypeVar
+from weakref import WeakSet
 
 import usb.core
 
@@ -27,6 +29,8 @@ from ushield.transport.usb.sharing import ClaimedReader, claim
 __all__ = ["UsbConnection", "open_usb"]
 
 _Result = TypeVar("_Result")
+
+_connections: Final[WeakSet[UsbConnection]] = WeakSet()
 
 _PIN_SUPPORT: Final = PinSupport.VERIFICATION | PinSupport.MODIFICATION
 _TRANSMIT_TIMEOUT: Final = 60.0
@@ -66,6 +70,8 @@ class UsbConnection:
         self._close_lock = threading.Lock()
         self._abandon = False
         self._closed = False
+        self._closed_message = "the connection is closed"
+        _connections.add(self)
 
     @property
     def device(self) -> DeviceInfo:
@@ -204,6 +210,18 @@ class UsbConnection:
                 self._run(self._reader.abort(self._slot), deadline)
                 self._power_on(deadline)
 
+    def disown(self) -> None:
+        """Be closed, in a forked process, without touching what the other one has open.
+
+        The locks are made anew: threads that are not in this process may hold them.
+        """
+        self._lock = threading.RLock()
+        self._panel_lock, self._close_lock = threading.Lock(), threading.Lock()
+        self._closing = threading.Event()
+        self._closing.set()
+        self._closed_message = "the connection is the process's that opened it"
+        self._closed = self._abandon = True
+
     def _enter(self, entry: PinEntry) -> bytes:
         with self.hold():
             if self._claimed.was_pulled(self._slot):
@@ -242,7 +260,7 @@ class UsbConnection:
 
     def _check_usable(self) -> None:
         if self._closed or self._closing.is_set():
-            raise TransferFailed("the connection is closed", remedy="Open the token again.")
+            raise TransferFailed(self._closed_message, remedy="Open the token again.")
         if self._link.removed:
             raise TokenRemoved("the device was unplugged")
 
@@ -313,3 +331,12 @@ def open_usb(
             claimed.give_back(slot)
         raise
     return connection
+
+
+def _disown_all() -> None:
+    for connection in tuple(_connections):
+        connection.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_all)

@@ -33,7 +33,7 @@ class _Place:
 
 
 _places: Final[WeakValueDictionary[tuple[object, int, int], _Place]] = WeakValueDictionary()
-_places_lock: Final = threading.Lock()
+_places_lock = threading.Lock()
 
 
 class ClaimedReader:
@@ -135,3 +135,14 @@ def claim(
             claimed = ClaimedReader(device, link, place, _watch(link))
             place.claimed = claimed
         return claimed, claimed.take(slot)
+
+
+def _forget_places() -> None:
+    """In a forked process: what the other one has claimed is not to be joined."""
+    global _places_lock  # noqa: PLW0603 - another thread may have held it
+    _places_lock = threading.Lock()
+    _places.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_places)
