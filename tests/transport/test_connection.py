@@ -364,12 +364,14 @@ def test_what_an_earlier_program_left_unread_answers_nothing_of_ours(
     plugged: VirtualUsbDevice,
 ) -> None:
     # One bus for both: it does not configure the device again, which would empty its pipes.
-    (reader,) = find_readers(VirtualBackend([plugged]))
+    bus = VirtualBackend([plugged])
+    (reader,) = find_readers(bus)
     link = open_usb(reader.device)._link
     # Its process dies here: nothing is closed properly, and answers lie in the device.
     for number in range(5):
         link._device.write(1, b"\x65\x00\x00\x00\x00\x00" + bytes([number]) + bytes(3), 1000)
     link.close()
+    (reader,) = find_readers(bus)
     second = open_usb(reader.device)
     assert second.transmit(echo(b"mine")) == b"mine" + OK
     second.close()
