@@ -87,9 +87,9 @@ def pcscd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     if not (shutil.which("pcscd") and _DRIVER.exists()):
         pytest.skip(f"no pcscd with vpcd here; {INSTALL}")
     if os.geteuid() != 0:
-        pytest.skip("pcscd makes its socket in /run, as root")
+        pytest.skip("pcscd makes its socket in /run: run as root")
     if _listens(str(_SOCKET)):
-        pytest.skip("another pcscd runs here; end it for these tests")
+        pytest.skip("another pcscd runs here: systemctl stop pcscd.socket pcscd.service")
     with running_pcscd(tmp_path_factory.mktemp("pcscd")) as port:
         yield port
 

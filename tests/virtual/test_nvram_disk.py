@@ -330,6 +330,8 @@ def test_real_full_file_system(tmp_path: Path) -> None:
     try:
         subprocess.run((*namespace, "true"), check=True, capture_output=True, timeout=20)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this machine lets no user mount a small file system of their own")
+        pytest.skip(
+            "wants a small file system of its own: run as root, where `unshare --mount` works"
+        )
     left = run_script(*namespace, sys.executable, "-c", FULL, str(tmp_path))
     assert left == "['ballast', 'other', 'token', 'token-wal']"

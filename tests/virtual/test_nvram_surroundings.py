@@ -80,7 +80,7 @@ def test_log_that_the_token_did_not_make_is_refused(
         use(path)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away: run as root")
 def test_log_of_another_user_is_refused(path: Path) -> None:
     log = _beside(path, "-wal")
     log.touch(0o600)
