@@ -168,6 +168,49 @@ def test_a_token_whose_power_goes_while_it_asks_is_told_and_works_again(
     assert plug.ushield("pin", "status").code == 0
 
 
+def test_pulled_out_at_every_step_of_a_payment_it_is_told_and_nothing_is_signed(
+    guest: Guest, plug: Plug, enrolled: Enrolled, folder: Path
+) -> None:
+    story, signature = folder / "story", folder / "payment.p7s"
+    before = plug.ushield("info").told()["counters"]["signatures"]
+    tries = plug.ushield("pin", "status").told()["user"]["tries_left"]
+    (folder / "pin").write_text(enrolled.pin)
+    paying = guest.start(
+        *(sys.executable, "-m", "tests.kernel.payer", plug.serial, str(folder / "pin")),
+        *(enrolled.payment(), str(story), str(signature)),
+    )
+    told: list[str] = []
+
+    def comes(line: str) -> None:
+        told.append(line)
+        eventually(lambda: paying.done.done() or (story.exists() and len(lines()) >= len(told)))
+        assert lines() == told, paying.wait() if paying.done.done() else "it goes on"
+
+    def lines() -> list[str]:
+        return story.read_text().splitlines()
+
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("opened", lambda: None),
+        ("logged-in", lambda: None),
+        ("certificate-requested", plug.request_shown),
+        ("shown", plug.request_shown),
+        ("last-page", plug.read_on),
+        ("confirmed", plug.confirm),
+    ]
+    for step, fingers in steps:
+        comes(step)
+        fingers()
+        plug.detach()
+        comes("token-removed")
+        plug.attach()
+    comes("let-through")
+    plug.confirm()
+    comes(f"1 of {before + 1}")
+    assert paying.wait().code == 0
+    accepted(signature, enrolled.ca)
+    assert plug.ushield("pin", "status").told()["user"]["tries_left"] == tries
+
+
 def test_a_process_that_lives_long_sees_tokens_come_and_go(
     guest: Guest, plug: Plug, folder: Path
 ) -> None:

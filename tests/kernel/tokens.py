@@ -93,11 +93,16 @@ class Plug:
 
     def confirm(self) -> list[str]:
         """Wait for a request, page through it, press OK; the pages that were seen."""
+        pages = self.read_on()
+        self._panel("press", "ok")
+        return pages
+
+    def read_on(self) -> list[str]:
+        """Wait for a request and page through it to its end; the pages that were seen."""
         seen = self.request_shown()
         pages = [*seen["screen"]]
         for _ in range(seen["pages"] - 1):
             pages += self._panel("press", "down")["screen"]
-        self._panel("press", "ok")
         return pages
 
     def request_shown(self) -> dict[str, Any]:
