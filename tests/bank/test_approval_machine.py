@@ -184,7 +184,7 @@ def test_a_checker_who_approved_may_still_reject() -> None:
         {"endorsements": ()},
         {"expires_at": START.replace(tzinfo=None)},
     ],
-    ids=str,
+    ids=lambda changes: next(iter(changes)),
 )
 def test_what_could_never_be_complete_is_no_proposal(changes: dict[str, object]) -> None:
     from dataclasses import replace
