@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from threading import RLock
 
+from tests.virtual.applets import StillApplet
 from ushield.errors import UShieldError
 from ushield.iso7816.layer import Channel, ConnectionLayer, secure
 from ushield.iso7816.status import StatusWord
@@ -93,27 +94,10 @@ def scripted(
     return DirectConnection(transmit, limits)
 
 
-class EchoApplet:
+class EchoApplet(StillApplet):
     """An application on a real card OS: INS 10 echoes its data, INS 12 answers P1 P2 bytes."""
 
     aids = (b"echo!",)
-    answers_without_le = False
-    slow_instructions: frozenset[int] = frozenset()
-
-    def power_on(self) -> None:
-        pass
-
-    def power_off(self) -> None:
-        pass
-
-    def select(self) -> bytes:
-        return b""
-
-    def deselect(self) -> None:
-        pass
-
-    def end_session(self) -> None:
-        pass
 
     def process(
         self, cla: int, ins: int, p1: int, p2: int, data: bytes, *, secured: bool = False

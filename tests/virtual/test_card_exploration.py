@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from tests.virtual.applets import StillApplet
 from ushield.errors import ApduInvalid
 from ushield.iso7816.apdu import CommandApdu
 from ushield.iso7816.status import StatusWord
@@ -21,29 +22,14 @@ SELECT, GET_RESPONSE, TELL, SAY_MUCH = 0xA4, 0xC0, 0x10, 0x12
 NO_WORD = b""
 
 
-class Telltale:
+class Telltale(StillApplet):
     """An application that tells back every command it gets."""
-
-    slow_instructions: frozenset[int] = frozenset()
-    answers_without_le = False
 
     def __init__(self, aid: bytes) -> None:
         self.aids = (aid,)
 
-    def power_on(self) -> None:
-        pass
-
-    def power_off(self) -> None:
-        pass
-
     def select(self) -> bytes:
         return self.aids[0]
-
-    def deselect(self) -> None:
-        pass
-
-    def end_session(self) -> None:
-        pass
 
     def process(
         self, cla: int, ins: int, p1: int, p2: int, data: bytes, *, secured: bool = False

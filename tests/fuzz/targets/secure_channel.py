@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.fuzz.source import Source, blob
 from tests.fuzz.target import Target
 from tests.iso7816.connections import EXTENDED, SHORT, DirectConnection
+from tests.virtual.applets import StillApplet
 from ushield.errors import TransferTimeout, TransportError
 from ushield.iso7816.apdu import CommandApdu
 from ushield.iso7816.secure_messaging.connection import SecureConnection
@@ -36,28 +37,11 @@ _Command = tuple[int, int, int, int, bytes]
 
 
 @dataclass
-class _Ledger:
+class _Ledger(StillApplet):
     """An application that tells every command back, and remembers what came secured."""
 
     aids: tuple[bytes, ...] = (_AID,)
-    answers_without_le: bool = False
-    slow_instructions: frozenset[int] = frozenset()
     secured: list[_Command] = field(default_factory=list)
-
-    def power_on(self) -> None:
-        pass
-
-    def power_off(self) -> None:
-        pass
-
-    def select(self) -> bytes:
-        return b""
-
-    def deselect(self) -> None:
-        pass
-
-    def end_session(self) -> None:
-        pass
 
     def process(
         self, cla: int, ins: int, p1: int, p2: int, data: bytes, *, secured: bool = False
