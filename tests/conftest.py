@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import settings
 
 from ushield.transport.pcsc.errors import PcscUnavailable
 from ushield.transport.pcsc.scheme import PcscScheme
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["pytester"]
 
@@ -14,19 +20,31 @@ pytest_plugins = ["pytester"]
 settings.register_profile("ushield", deadline=None)
 settings.load_profile("ushield")
 
-_SHARED = ("clients", "kernel")
+_TOGETHER = ("tests/kernel/", "tests/clients/")
+"""Folders whose tests share what is set up once on a machine: a booted kernel, its one pcscd."""
 
 
-@pytest.hookimpl(tryfirst=True)
+def _place(nodeid: str) -> str:
+    """Which tests stay with one process, where several run the suite: those of the same place."""
+    file = nodeid.partition("::")[0]
+    return next((folder for folder in _TOGETHER if file.startswith(folder)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Give whole places to processes, in the order of collection."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPlace(LoadScopeScheduling):  # type: ignore[misc]  # it comes without types
+        def _split_scope(self, nodeid: str) -> str:
+            return _place(nodeid)
+
+    return ByPlace(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the suite, keep together what is set up once.
-
-    That is a file, and all tests with a marker of `_SHARED`: there is one pcscd on a machine.
-    """
-    for item in items:
-        shared = next((name for name in _SHARED if item.get_closest_marker(name)), None)
-        group = shared or item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Begin with what takes longest, so that no process waits for another at the end."""
+    items.sort(key=lambda item: _place(item.nodeid) not in _TOGETHER)
 
 
 @pytest.fixture(autouse=True)
