@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,10 @@ pytest_plugins = ["pytester"]
 # A loaded machine is slow, not wrong: no test of a property is a test of time.
 settings.register_profile("ushield", deadline=None)
 settings.load_profile("ushield")
+
+# A shell's background job ignores it, and so would the programs that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TOGETHER = ("tests/kernel/", "tests/clients/")
 """Folders whose tests share what is set up once on a machine: a booted kernel, its one pcscd."""
