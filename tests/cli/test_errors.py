@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
 from tests.cli.conftest import USHIELD, Enrolled, run, told
+from ushield.bank.authority import DevelopmentAuthority
 from ushield.cli.commands import list_command
 from ushield.cli.files import FileFailed, write_file
 
@@ -94,3 +97,23 @@ def test_a_full_disk_is_told_and_nothing_half_written_is_left(tmp_path: Path) ->
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_command_whose_extra_is_not_installed_names_it(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['sqlalchemy'] = None\n"
+        "from ushield.cli.application import application\n"
+        "application.main(sys.argv[1:])"
+    )
+    arguments = ["bank", "init", str(tmp_path / "bank"), "--ca", str(tmp_path / "ca.pem")]
+    (tmp_path / "ca.pem").write_bytes(DevelopmentAuthority("Test Bank").ca_pem)
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--json", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    error = json.loads(done.stdout)["error"]
+    assert done.returncode == error["exit"] == 3
+    assert (error["code"], error["remedy"]) == ("extra-missing", "pip install 'ushield[bank]'")
+    assert not (tmp_path / "bank").exists()

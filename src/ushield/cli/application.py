@@ -41,6 +41,9 @@ _COMMANDS = (
 )
 
 
+_EXTRA_OF_MODULE = {"sqlalchemy": "bank", "alembic": "bank"}
+
+
 class Application(click.Group):
     """``ushield`` itself. Every way out of `main` is a `SystemExit` with an `ExitCode`."""
 
@@ -87,17 +90,37 @@ class Application(click.Group):
             return ExitCode.INTERRUPTED
         except click.ClickException as error:
             return self._usage(invocation, error)
+        except ModuleNotFoundError as error:
+            _trace()
+            return self._missing(invocation, error)
         # The last line of defence: no traceback for people.
         except Exception as error:  # noqa: BLE001
             _trace()
-            output.failure(
-                "unexpected",
-                f"unexpected: {type(error).__name__}: {error}".replace("\n", " "),
-                "Run it again with USHIELD_DEBUG=1 and report what it prints.",
-                exit_code=ExitCode.UNEXPECTED,
-            )
-            return ExitCode.UNEXPECTED
+            return self._unexpected(invocation, error)
         return code if isinstance(code, int) else ExitCode.DONE
+
+    @staticmethod
+    def _unexpected(invocation: Invocation, error: Exception) -> int:
+        invocation.output.failure(
+            "unexpected",
+            f"unexpected: {type(error).__name__}: {error}".replace("\n", " "),
+            "Run it again with USHIELD_DEBUG=1 and report what it prints.",
+            exit_code=ExitCode.UNEXPECTED,
+        )
+        return ExitCode.UNEXPECTED
+
+    def _missing(self, invocation: Invocation, error: ModuleNotFoundError) -> int:
+        module = (error.name or "").partition(".")[0]
+        extra = _EXTRA_OF_MODULE.get(module)
+        if extra is None:
+            return self._unexpected(invocation, error)
+        invocation.output.failure(
+            "extra-missing",
+            f"this command needs {module}, which is not installed",
+            f"pip install 'ushield[{extra}]'",
+            exit_code=ExitCode.UNEXPECTED,
+        )
+        return ExitCode.UNEXPECTED
 
     @staticmethod
     def _usage(invocation: Invocation, error: click.ClickException) -> int:
