@@ -71,7 +71,7 @@ class Service:
         self.plug = plug
         # Without the readers that this machine's own pcscd is configured with.
         self.configuration = guest.folder / "reader.conf.d"
-        self.configuration.mkdir()
+        self.configuration.mkdir(exist_ok=True)
         made = guest.folder / "Info.plist"
         made.write_bytes(libccid_list(LIBCCID_LIST.read_bytes()))
         assert guest.run("cp", str(made), str(LIBCCID_LIST)).code == 0
