@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 __all__ = [
     "AccessDenied",
     "ApduInvalid",
+    "AuthorityError",
     "BlindSigningRefused",
     "CapabilityMissing",
     "CardError",
@@ -556,6 +557,13 @@ class StoreError(UShieldError):
 
     code = "store-error"
     default_remedy = "Look at the database's own log, then repeat what you did."
+
+
+class AuthorityError(UShieldError):
+    """The bank's certification authority stands in the way."""
+
+    code = "authority-error"
+    default_remedy = "Look at the CA's own log, then repeat what you did."
 
 
 def _secret_name(reference: str) -> str:

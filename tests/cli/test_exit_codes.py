@@ -69,6 +69,7 @@ DOCUMENTED = {
     errors.RequestPending: 3,
     errors.RequestUnknown: 3,
     errors.StoreError: 60,
+    errors.AuthorityError: 61,
 }
 
 

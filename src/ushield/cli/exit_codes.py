@@ -32,6 +32,7 @@ class ExitCode(IntEnum):
     POLICY_REFUSED = 42
     INPUT_INVALID = 50
     STORE_FAILED = 60
+    AUTHORITY_FAILED = 61
     INTERRUPTED = 130
 
 
@@ -68,6 +69,7 @@ _BY_ERROR: dict[type[errors.UShieldError], ExitCode] = {
     errors.RequestPending: ExitCode.UNEXPECTED,
     errors.RequestUnknown: ExitCode.UNEXPECTED,
     errors.StoreError: ExitCode.STORE_FAILED,
+    errors.AuthorityError: ExitCode.AUTHORITY_FAILED,
 }
 # Their classes are in a package that is not loaded before it is used.
 _VERDICTS = frozenset(("transaction-rejected", "policy-refused", "batch-mismatch"))

@@ -22,6 +22,9 @@ from sqlalchemy import (
 __all__ = [
     "audit_entry",
     "audit_head",
+    "ca_certificate",
+    "ca_crl",
+    "ca_transaction",
     "certificate",
     "challenge",
     "customer",
@@ -168,4 +171,55 @@ audit_head = Table(
     Column("at", BigInteger, nullable=False),
     Column("key_id", String(64), nullable=False),
     Column("signature", LargeBinary, nullable=False),
+)
+
+# What the embedded CA issued. ``authority`` is its name and key (SHA-256, hexadecimal).
+ca_certificate = Table(
+    "ca_certificate",
+    metadata,
+    Column("authority", String(64), primary_key=True),
+    Column("serial_number", String(40), primary_key=True),
+    Column("transaction_id", String(32), nullable=False, unique=True),
+    Column("asked", LargeBinary(32), nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    # Empty once the customer was erased.
+    Column("der", LargeBinary, nullable=False),
+    Column("issued_at", BigInteger, nullable=False),
+    Column("not_after", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    Column("reason", String(32)),
+)
+Index(
+    "ix_ca_certificate_revoked",
+    ca_certificate.c.authority,
+    ca_certificate.c.not_after,
+    sqlite_where=ca_certificate.c.revoked_at.is_not(None),
+    postgresql_where=ca_certificate.c.revoked_at.is_not(None),
+)
+
+# The last CRL of the embedded CA.
+ca_crl = Table(
+    "ca_crl",
+    metadata,
+    Column("authority", String(64), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("this_update", BigInteger, nullable=False),
+)
+
+# How far an order to a CA elsewhere has come; ``nonce`` is what its next message answers.
+ca_transaction = Table(
+    "ca_transaction",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("asked", LargeBinary(32), nullable=False),
+    Column(
+        "state",
+        String(16),
+        CheckConstraint("state IN ('sent', 'waiting', 'received', 'done')", name="state"),
+        nullable=False,
+    ),
+    Column("nonce", LargeBinary),
+    Column("certificate", LargeBinary),
+    Column("started_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
 )
