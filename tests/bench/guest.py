@@ -15,6 +15,7 @@ from tests.bench.measure import in_turn, line
 ROUNDS, RUNS = 3, 100
 # The ways cannot share the token, so that only taking them in turn tells them from the hour.
 TURNS = 5
+_SHARED = ("pyscard", "ushield", "scard")
 
 
 def run() -> None:
@@ -26,9 +27,7 @@ def run() -> None:
     from tests.kernel.test_pcsc import Service
     from tests.kernel.tokens import served
 
-    direct: list[float] = []
-    pyscard: list[float] = []
-    ours: list[float] = []
+    times: dict[str, list[float]] = {way: [] for way in ("usb", *_SHARED)}
     with Guest.boot(prepare()) as guest:
         path = guest.folder / "token"
         told(ushield("--json", "virtual", "create", str(path)))
@@ -40,16 +39,19 @@ def run() -> None:
                 return float(measured.out)
 
             for turn in range(TURNS):
-                direct.append(seconds("direct", plug.spec))
+                times["usb"].append(seconds("ushield", plug.spec))
                 service = Service(guest, plug)
-                # Whichever comes second would else profit from what the first had warmed.
-                for way in ("pyscard", "direct") if turn % 2 else ("direct", "pyscard"):
-                    times = pyscard if way == "pyscard" else ours
-                    times.append(seconds(way, service.spec))
+                # Whichever comes later would else profit from what the others had warmed.
+                for way in _SHARED if turn % 2 else reversed(_SHARED):
+                    times[way].append(seconds(way, service.spec))
                 service.end()
-    line("pyscard, pcscd and libccid (reference)", median(pyscard))
-    line("usb: directly", median(direct), f"{_told(direct, pyscard)} (at most 0.9)")
-    line("pcsc: through pcscd and libccid, with a timeout", median(ours), _told(ours, pyscard))
+    line("pyscard's connection, pcscd, libccid (reference)", median(times["pyscard"]))
+    for name, way, bound in (
+        ("usb: directly", "usb", " (at most 0.9)"),
+        ("pcsc: through pcscd and libccid, with a timeout", "ushield", ""),
+        ("SCardTransmit by pyscard's bare wrapper, the same way", "scard", ""),
+    ):
+        line(name, median(times[way]), _told(times[way], times["pyscard"]) + bound)
 
 
 def _told(times: list[float], references: list[float]) -> str:
@@ -58,7 +60,7 @@ def _told(times: list[float], references: list[float]) -> str:
     return f"{whole:.2f} of the reference; by turn {', '.join(f'{r:.2f}' for r in ratios)}"
 
 
-def _direct(spec: str) -> Callable[[], object]:
+def _ushield(spec: str) -> Callable[[], object]:
     from ushield.transport.registry import open_spec
 
     connection = open_spec(spec)
@@ -66,7 +68,7 @@ def _direct(spec: str) -> Callable[[], object]:
     return lambda: connection.transmit(raw)
 
 
-def _pyscard(spec: str) -> Callable[[], object]:
+def _scard(spec: str) -> Callable[[], object]:
     from smartcard import scard
 
     _, context = scard.SCardEstablishContext(scard.SCARD_SCOPE_SYSTEM)
@@ -82,6 +84,17 @@ def _pyscard(spec: str) -> Callable[[], object]:
     return transmit
 
 
+def _pyscard(spec: str) -> Callable[[], object]:
+    from smartcard.CardConnection import CardConnection
+    from smartcard.System import readers
+
+    (reader,) = (one for one in readers() if str(one) == spec.partition(":")[2])
+    connection = reader.createConnection()
+    connection.connect(CardConnection.T1_protocol)
+    raw = list(COMMAND.encode())
+    return lambda: connection.transmit(raw)
+
+
 if __name__ == "__main__":
-    subject = {"direct": _direct, "pyscard": _pyscard}[sys.argv[1]](sys.argv[2])
+    subject = {"ushield": _ushield, "pyscard": _pyscard, "scard": _scard}[sys.argv[1]](sys.argv[2])
     print(in_turn({"subject": subject}, rounds=ROUNDS, runs=RUNS)["subject"])

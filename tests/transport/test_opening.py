@@ -17,7 +17,7 @@ from usb.backend import libusb1
 from tests.transport.cards import OK, EchoCard, connect, device, echo
 from ushield.ccid.commands import Abort
 from ushield.ccid.errors import EndpointHalted
-from ushield.ccid.steps import ClassRequest, Control, Send
+from ushield.ccid.steps import ClassRequest, Control, Receive, Send
 from ushield.errors import (
     AccessDenied,
     ProtocolViolation,
@@ -30,6 +30,7 @@ from ushield.errors import (
 from ushield.transport.connection import DeviceInfo
 from ushield.transport.holder import Holder
 from ushield.transport.usb.connection import open_usb
+from ushield.transport.usb.link import UsbLink
 from ushield.virtual.usb import Direction, FaultKind, VirtualBackend, VirtualUsbDevice
 
 
@@ -361,3 +362,15 @@ def raising() -> Callable[[usb.core.USBError], type[VirtualBackend]]:
         return FailingBus
 
     return make
+
+
+def test_a_link_that_was_closed_follows_no_handle_into_freed_memory() -> None:
+    bus = KernelBus([device(EchoCard())], bound=())
+    (found,) = usb.core.find(find_all=True, backend=bus)
+    link = UsbLink.open(found, lambda _: None)
+    sibling = link.sibling()
+    link.close()
+    for closed in (link, sibling):
+        for step in (Send(b"", 1.0), Receive(1.0, 64)):
+            with pytest.raises(TransferFailed, match="given back"):
+                closed.perform(step)

@@ -22,6 +22,7 @@ from ushield.transport.usb.interfaces import (
     panel_interface,
     reader_interface,
 )
+from ushield.transport.usb.pipes import BulkPipes
 
 __all__ = ["UsbLink"]
 
@@ -61,6 +62,7 @@ class UsbLink:
         reader: ReaderInterface,
         panel: PanelInterface | None,
         drivers_detached: tuple[int, ...],
+        pipes: BulkPipes,
     ) -> None:
         self.reader = reader
         self.panel = panel
@@ -68,8 +70,7 @@ class UsbLink:
         self.abandoned = False
         self._device = device
         self._drivers_detached = drivers_detached
-        self._out = reader.bulk_out
-        self._in = reader.bulk_in
+        self._pipes = pipes
         self._buffer = array("B")
         self._view = memoryview(b"")
 
@@ -93,7 +94,7 @@ class UsbLink:
                 if _detach_driver(device, number):
                     detached.append(number)
                 usb.util.claim_interface(device, number)
-            link = cls(device, reader, panel, tuple(detached))
+            link = cls(device, reader, panel, tuple(detached), BulkPipes(device, reader))
             link._drain()
         except usb.core.USBError as error:
             _give_back(device, detached)
@@ -111,16 +112,15 @@ class UsbLink:
             self._check_wanted()
         try:
             if isinstance(step, Send):
-                data = array("B", step.data)
-                written = self._device.write(self._out, data, _milliseconds(step.timeout))
-                if written != len(data):
-                    raise TransferFailed(f"the device took {written} of {len(data)} bytes")
+                written = self._pipes.write(step.data, _milliseconds(step.timeout))
+                if written != len(step.data):
+                    raise TransferFailed(f"the device took {written} of {len(step.data)} bytes")
                 return None
             if isinstance(step, Receive):
                 return self._receive(step.size, _milliseconds(step.timeout))
             if isinstance(step, ClearHalt):
-                self._device.clear_halt(self._out)
-                self._device.clear_halt(self._in)
+                self._device.clear_halt(self.reader.bulk_out)
+                self._device.clear_halt(self.reader.bulk_in)
                 return None
             return self._control(step)
         except usb.core.USBError as error:
@@ -155,10 +155,11 @@ class UsbLink:
 
         Only one of them is closed.
         """
-        return UsbLink(self._device, self.reader, self.panel, self._drivers_detached)
+        return UsbLink(self._device, self.reader, self.panel, self._drivers_detached, self._pipes)
 
     def close(self) -> None:
         """Release the interfaces and give them back to the kernel's drivers."""
+        self._pipes.close()
         _give_back(self._device, self._drivers_detached)
 
     def _check_wanted(self) -> None:
@@ -174,7 +175,7 @@ class UsbLink:
             # outside: neither another thread's `close` nor an interrupt from the keyboard.
             within = timeout if timeout < _SLICE else _SLICE
             try:
-                count = self._device.read(self._in, self._buffer, within)
+                count = self._pipes.read_into(self._buffer, within)
             except usb.core.USBTimeoutError:
                 timeout -= within
                 if timeout <= 0:
@@ -197,7 +198,7 @@ class UsbLink:
 
     def _drain(self) -> None:
         """Throw away what an earlier program left unread: it answers nothing of ours."""
-        for endpoint in (self.reader.interrupt, self._in):
+        for endpoint in (self.reader.interrupt, self.reader.bulk_in):
             if endpoint is None:
                 continue
             try:
