@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,32 @@ def test_the_log_is_sealed_exported_and_found_broken(branch: Branch) -> None:
         database.execute("DELETE FROM audit_entry WHERE sequence = 2")
     error = branch.refused(60, "audit verify", "--anchors", heads)
     assert error["facts"] == {"fault": "gap", "sequence": 2}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_sequencer_seals_and_exports_until_it_is_told_to_stop(
+    branch: Branch, number: signal.Signals
+) -> None:
+    heads = branch.enrolled.folder / "heads.jsonl"
+    with branch.enrolled.process(
+        *("--json", "bank", "audit", "run", "--every", "0.02", "--export", str(heads)),
+        *("--bank", str(branch.folder)),
+    ) as sequencer:
+        try:
+            branch.issue()
+            for _ in range(1000):
+                if heads.exists() and heads.read_text().endswith("\n"):
+                    break
+                time.sleep(0.02)
+            sequencer.send_signal(number)
+            out, err = sequencer.communicate(timeout=30)
+        finally:
+            sequencer.kill()
+    assert sequencer.returncode == 0, err
+    assert json.loads(out)["sealed"] == 3
+    report = branch.done("audit verify", "--anchors", str(heads))
+    assert (report["entries"], report["pending"]) == (3, 0)
+    assert json.loads(out)["exported"] == report["anchors"] == report["heads"]
 
 
 def test_a_copied_bank_wants_to_be_confirmed(branch: Branch) -> None:

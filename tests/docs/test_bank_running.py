@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.docs.test_examples import REPOSITORY, blocks
 from ushield.bank import RejectionReason
+from ushield.cli.application import application
 
 PAGE = REPOSITORY / "docs" / "bank.md"
 
@@ -36,6 +40,18 @@ def test_the_example_leads_from_a_folder_to_an_accepted_payment(tmp_path: Path) 
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert "refused: challenge-mismatch" in done.stdout
+
+
+def test_the_unit_of_the_page_starts_a_command_that_there_is() -> None:
+    (text,) = blocks(PAGE, "ini")
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(text)
+    program, *arguments = shlex.split(unit["Service"]["ExecStart"])
+    assert Path(program).name == "ushield"
+    helped = CliRunner().invoke(application, [*arguments, "--help"])
+    assert helped.exit_code == 0
+    assert "SIGTERM" in helped.stdout
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, delete, select, update
 
 from tests.bank.banking import Bench, Holder
-from ushield.bank import AuditBroken, Challenge
+from ushield.bank import AuditBroken, Challenge, StoreBusy
 from ushield.bank.audit import sequencer as sequencer_module
 from ushield.bank.audit.entries import AuditEvent
 from ushield.bank.audit.export import export_heads
@@ -256,6 +256,39 @@ def test_of_several_sequencers_each_entry_gets_one_place(
     assert (report.entries, report.pending) == (42, 0)
     for each in banks:
         each.bank.close()
+
+
+@pytest.mark.usefixtures("history", "small_batches")
+def test_a_sequencer_that_is_told_to_stop_seals_what_was_decided_before(
+    bench: Bench, sequencer: Sequencer, signer: FileAuditSigner
+) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert sequencer.run(stop) == 10
+    assert bench.bank.verify_audit(signer.public_key).pending == 0
+
+
+def test_what_follows_a_seal_is_done_again_if_the_database_was_busy(
+    bench: Bench, sequencer: Sequencer
+) -> None:
+    stop = threading.Event()
+    told: list[str] = []
+    calls: list[int] = []
+
+    def then() -> None:
+        calls.append(len(calls))
+        if len(calls) == 1:
+            bench.bank.add_customer("late")
+        elif len(calls) == 2:
+            raise StoreBusy("others are at it")
+        else:
+            stop.set()
+
+    bench.bank.add_customer("early")
+    sealed = sequencer.run(
+        stop, every=0.001, then=then, report=lambda error: told.append(error.code)
+    )
+    assert (sealed, told, len(calls)) == (2, ["store-busy"], 3)
 
 
 @pytest.mark.usefixtures("history", "small_batches")

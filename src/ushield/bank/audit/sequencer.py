@@ -8,6 +8,7 @@ a time, by a lock that ends with its transaction; the others find nothing to do.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -27,6 +28,7 @@ LARGEST_BATCH = 1000
 """Entries under one head."""
 
 _LOCK = 0x75736175646974
+_PASSING = frozenset(("store-unavailable", "store-busy", "outcome-unknown"))
 _PLACE = Statement(
     update(audit_entry)
     .where(audit_entry.c.id == bindparam("entry"), audit_entry.c.sequence.is_(None))
@@ -54,20 +56,43 @@ class Sequencer:
             heads.append(head)
         return heads
 
-    def run(self, stop: threading.Event, *, every: float = 1.0) -> None:
+    def run(
+        self,
+        stop: threading.Event,
+        *,
+        every: float = 1.0,
+        then: Callable[[], object] | None = None,
+        report: Callable[[StoreError], object] | None = None,
+    ) -> int:
         """Seal whatever comes until ``stop`` is set, looking ``every`` so many seconds.
 
-        A database that is away or busy is asked again; any other `StoreError` ends it.
+        What was decided before the stop is sealed, too; how many entries it were in all. ``then``
+        is called when something was sealed, and once at the start, such as to export heads. A
+        database that is away or busy is asked again, and ``report`` is told of it; any other
+        `StoreError` ends it.
         """
-        while not stop.is_set():
+        entries, due = 0, then is not None
+        while True:
+            is_last = stop.is_set()
             try:
                 sealed = self.seal()
+                if sealed is not None:
+                    entries += sealed.count
+                    due = then is not None
+                if due and then is not None:
+                    then()
+                    due = False
             except StoreError as error:
-                if error.code not in ("store-unavailable", "store-busy", "outcome-unknown"):
+                if error.code not in _PASSING:
                     raise
+                if report is not None:
+                    report(error)
                 sealed = None
-            if sealed is None or sealed.count < LARGEST_BATCH:
-                stop.wait(every)
+            if sealed is not None and sealed.count == LARGEST_BATCH:
+                continue
+            if is_last:
+                return entries
+            stop.wait(every)
 
     def _seal(self, connection: Connection) -> SignedHead | None:
         if not _lock(connection):

@@ -11,6 +11,7 @@ import click
 from ushield.cli.bank_folder import BankCommand, load_bank
 from ushield.cli.files import read_file
 from ushield.cli.invocation import Invocation, pass_invocation
+from ushield.cli.stopping import told_to_stop
 
 if TYPE_CHECKING:
     from ushield.bank.audit.heads import SignedHead
@@ -49,6 +50,53 @@ def export(invocation: Invocation, *, bank: str, file: str) -> None:
     entries = sum(head.count for head in sealed)
     facts = {"file": file, "sealed": entries, "exported": exported}
     invocation.output.result(facts, f"Sealed {entries} entries; new heads in {file}: {exported}")
+
+
+@command.command("run", cls=BankCommand)
+@click.option(
+    "--every",
+    metavar="SECONDS",
+    type=click.FloatRange(0.01, 3600),
+    default=1.0,
+    show_default=True,
+    help="How often to look for new decisions.",
+)
+@click.option(
+    "--export",
+    "file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="Append each new head to FILE, too, as `export` does.",
+)
+@pass_invocation
+def run_sequencer(invocation: Invocation, *, bank: str, every: float, file: str | None) -> None:
+    """Seal decisions as they come, until SIGTERM or SIGINT; then the last ones, and end.
+
+    Several may run on one database: one seals at a time, and another goes on if that one dies.
+    A database that is away is waited for.
+
+    Example: ushield bank audit run --export heads.jsonl
+    """
+    from ushield.bank.audit.export import export_heads
+
+    configuration = load_bank(bank)
+    signer = configuration.audit_signer()
+    exported = 0
+    with configuration.open() as opened, told_to_stop() as stop:
+
+        def export_new() -> None:
+            nonlocal exported
+            if file is not None:
+                exported += export_heads(opened.store, file)
+
+        entries = opened.sequencer(signer).run(
+            stop,
+            every=every,
+            then=None if file is None else export_new,
+            report=lambda error: invocation.output.say(f"{error.code}: {error}"),
+        )
+    facts = {"file": file, "sealed": entries, "exported": exported}
+    invocation.output.result(facts, f"Sealed {entries} entries; heads exported: {exported}")
 
 
 @command.command(cls=BankCommand)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
-from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 from ushield.cli.live_panel import Drawing, boxed, keyboard, terminal_width
+from ushield.cli.stopping import told_to_stop
 from ushield.cli.terminal import has_terminal
 from ushield.shield.events import PanelKey
 
@@ -88,7 +87,7 @@ def _serve_card(invocation: Invocation, path: str, host: str, port: int) -> None
     from ushield.virtual.faces.vpcd import VpcdCard
     from ushield.virtual.token import VirtualToken
 
-    with _told_to_stop() as stop, ExitStack() as open_things:
+    with told_to_stop() as stop, ExitStack() as open_things:
         token = open_things.enter_context(VirtualToken.open(path))
         card = open_things.enter_context(VpcdCard.connect(token, host=host, port=port))
         panel = open_things.enter_context(PanelServer.listen(token))
@@ -111,7 +110,7 @@ def _serve_device(invocation: Invocation, path: str, host: str, port: int) -> No
     from ushield.virtual.faces.usbip_wire import BUS_ID
     from ushield.virtual.token import VirtualToken
 
-    with _told_to_stop() as stop, ExitStack() as open_things:
+    with told_to_stop() as stop, ExitStack() as open_things:
         token = open_things.enter_context(VirtualToken.open(path))
         server = open_things.enter_context(UsbIpServer.listen(token.device, host=host, port=port))
         panel = open_things.enter_context(PanelServer.listen(token))
@@ -144,29 +143,11 @@ def _watch(token: VirtualToken, stop: threading.Event, check: Callable[[], None]
             token.panel.tick()
         return
     drawing = Drawing(token.profile.screen.columns)
-    with keyboard(token.panel), _told_to_stop(stop):
+    with keyboard(token.panel), told_to_stop(stop):
         drawing.show(token.panel.screen, _KEYS)
         while not stop.wait(_LOOK_SECONDS):
             check()
             drawing.show(token.panel.screen, _KEYS)
-
-
-@contextmanager
-def _told_to_stop(stop: threading.Event | None = None) -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM or a closed terminal sets, instead of what they else do."""
-    stop = stop if stop is not None else threading.Event()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        stop.set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, note) for number in numbers]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 @click.command(cls=Command)
