@@ -42,6 +42,15 @@ def test_the_newest_migration_is_the_one_the_program_wants() -> None:
     assert ScriptDirectory("src/ushield/bank/store/migrations").get_heads() == [HEAD]
 
 
+def test_the_migrations_are_one_chain_in_the_order_of_their_files() -> None:
+    scripts = ScriptDirectory("src/ushield/bank/store/migrations")
+    chain = list(scripts.walk_revisions())[::-1]
+    assert [each.revision for each in chain] == [f"{n:04d}" for n in range(1, len(chain) + 1)]
+    assert [each.down_revision for each in chain[1:]] == [each.revision for each in chain[:-1]]
+    files = sorted(Path("src/ushield/bank/store/migrations/versions").glob("v*.py"))
+    assert [Path(each.path).name for each in chain] == [each.name for each in files]
+
+
 def test_making_it_again_changes_nothing(url: str) -> None:
     assert create_store(url, NOW) is False
 
