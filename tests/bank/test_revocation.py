@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -276,3 +281,30 @@ def test_a_long_list_is_indexed_once_and_looked_up_for_nothing(
     monkeypatch.setattr("ushield.bank.revocation.index.RevocationView.clear", refuse)
     verifier.verify(GOOD, NOW)
     verifier.verify(SIGNER.sign(MESSAGE), NOW + HOUR)
+
+
+def test_a_verification_does_as_much_by_a_list_of_a_hundred_thousand_as_by_one_of_ten() -> None:
+    index = RevocationIndex((ROOT, LOWER))
+    index.add_crl(many(range(1, 100_001)), NOW)
+    long, short = Verifier(TRUST, revocation=index), _verifier(many(range(1, 11)))
+    for warm in (False, True):
+        calls = [_calls(partial(verifier.verify, GOOD, NOW)) for verifier in (long, short)]
+        assert calls[0] == calls[1], f"warm: {warm}"
+
+
+def _calls(work: Callable[[], object]) -> Counter[str]:
+    """Every function that was called, of Python or of C, and how often."""
+    found: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call":
+            found[frame.f_code.co_qualname] += 1
+        elif event == "c_call":
+            found[argument.__qualname__] += 1
+
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return found
