@@ -40,6 +40,9 @@ class AuditEvent(StrEnum):
     REJECTED = "rejected"
     RESTORED = "restored"
     ERASED = "erased"
+    CA_ISSUED = "ca-issued"
+    CA_REVOKED = "ca-revoked"
+    CA_RELEASED = "ca-released"
 
 
 @dataclass(frozen=True, slots=True)

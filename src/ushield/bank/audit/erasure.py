@@ -8,12 +8,20 @@ destroyed by whoever made them.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Select, func, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
 from ushield.bank.challenges import ChallengeState
 from ushield.bank.errors import CustomerUnknown
-from ushield.bank.store.tables import audit_entry, certificate, challenge, customer, token
+from ushield.bank.store.tables import (
+    audit_entry,
+    ca_certificate,
+    ca_transaction,
+    certificate,
+    challenge,
+    customer,
+    token,
+)
 from ushield.errors import InputInvalid
 
 __all__ = ["erase_customer"]
@@ -46,6 +54,7 @@ def erase_customer(connection: Connection, customer_id: str, at: int) -> int:
         update(challenge).where(mine).values(message=None, signature=None, order_key=None)
     )
     serials = select(token.c.serial).where(token.c.customer_id == customer_id)
+    _erase_at_the_ca(connection, serials)
     connection.execute(
         update(certificate)
         .where(certificate.c.token_serial.in_(serials))
@@ -63,3 +72,18 @@ def erase_customer(connection: Connection, customer_id: str, at: int) -> int:
     ).rowcount
     record(connection, [Decision(at, AuditEvent.ERASED, facts={"entries": erased})])
     return erased
+
+
+def _erase_at_the_ca(connection: Connection, serials: Select[tuple[str]]) -> None:
+    """A CA keeps numbers, digests and dates: they revoke, and name nobody."""
+    theirs = certificate.c.token_serial.in_(serials)
+    connection.execute(
+        update(ca_certificate)
+        .where(ca_certificate.c.sha256.in_(select(certificate.c.sha256).where(theirs)))
+        .values(der=_ERASED)
+    )
+    connection.execute(
+        update(ca_transaction)
+        .where(ca_transaction.c.certificate.in_(select(certificate.c.der).where(theirs)))
+        .values(certificate=_ERASED)
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from ushield.bank.key_files import read_private, write_private
 from ushield.errors import InputInvalid
 
 __all__ = ["AuditPublicKey", "AuditSigner", "FileAuditSigner", "key_id", "load_public_key"]
@@ -50,27 +49,13 @@ class FileAuditSigner:
         """Make a new key and keep it in the new file ``path``; `InputInvalid` if it cannot be."""
         key = Ed25519PrivateKey.generate()
         encoded = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(encoded)
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise InputInvalid(f"{path}: {error.strerror}") from error
+        write_private(path, encoded)
         return cls(key)
 
     @classmethod
     def load(cls, path: str | Path) -> FileAuditSigner:
         """Read the key; `InputInvalid` if there is none, or if others may read it."""
-        try:
-            with Path(path).open("rb") as stream:
-                mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
-                encoded = stream.read(1 << 14)
-        except OSError as error:
-            raise InputInvalid(f"{path}: {error.strerror}") from error
-        if mode & 0o077:
-            raise InputInvalid(f"{path}: other users may read this key", remedy=f"chmod 600 {path}")
+        encoded = read_private(path)
         try:
             key = load_pem_private_key(encoded, None)
         except (ValueError, TypeError, UnsupportedAlgorithm):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from ushield.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from ushield.bank.authorities.certificates import PublicationPoints
+    from ushield.bank.authorities.embedded import EmbeddedAuthority
     from ushield.bank.authorities.errors import (
         CaAnswerInvalid,
         CaOutcomeUnknown,
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
         CaRefused,
         CaUnavailable,
     )
+    from ushield.bank.authorities.key import AuthorityKey
     from ushield.bank.authorities.protocol import (
         CertificateAuthority,
         CertificateProfile,
@@ -24,6 +27,8 @@ else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
+            "certificates": ("PublicationPoints",),
+            "embedded": ("EmbeddedAuthority",),
             "errors": (
                 "CaAnswerInvalid",
                 "CaOutcomeUnknown",
@@ -31,6 +36,7 @@ else:
                 "CaRefused",
                 "CaUnavailable",
             ),
+            "key": ("AuthorityKey",),
             "protocol": (
                 "CertificateAuthority",
                 "CertificateProfile",
@@ -41,6 +47,7 @@ else:
     )
 
 __all__ = [
+    "AuthorityKey",
     "CaAnswerInvalid",
     "CaOutcomeUnknown",
     "CaPending",
@@ -48,6 +55,8 @@ __all__ = [
     "CaUnavailable",
     "CertificateAuthority",
     "CertificateProfile",
+    "EmbeddedAuthority",
+    "PublicationPoints",
     "RevocationReason",
     "new_transaction_id",
 ]

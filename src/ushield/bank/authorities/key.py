@@ -1,0 +1,156 @@
+"""The embedded CA's key and certificates, in memory and in files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from ushield.algorithms import KeyAlgorithm
+from ushield.bank.authorities.certificates import AuthorityPrivateKey, authority_certificate
+from ushield.bank.key_files import read_private, write_private
+from ushield.bank.revocation.evidence import issuer_id
+from ushield.errors import InputInvalid
+
+__all__ = ["AuthorityKey", "read_passphrase"]
+
+_MAX_CHAIN = 1 << 20
+_VALIDITY = timedelta(days=3650)
+_RSA_EXPONENT = 65537
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityKey:
+    """A CA's private key, its certificate, and those above it up to a self-signed one."""
+
+    private_key: AuthorityPrivateKey = field(repr=False)
+    chain: tuple[x509.Certificate, ...]
+
+    @classmethod
+    def create(
+        cls,
+        name: x509.Name,
+        at: datetime,
+        *,
+        algorithm: KeyAlgorithm = KeyAlgorithm.P256,
+        validity: timedelta = _VALIDITY,
+    ) -> AuthorityKey:
+        """A new key with a self-signed certificate, in memory; `save` keeps it."""
+        key = _generate(algorithm)
+        return cls(key, (authority_certificate(key, name, at=at, validity=validity),))
+
+    @classmethod
+    def load(
+        cls, key: str | Path, chain: str | Path, *, passphrase: bytes | None = None
+    ) -> AuthorityKey:
+        """Read a key (PKCS #8 in PEM) and its certificates (PEM, the key's own first).
+
+        `InputInvalid` if others may read the key, if it is none of a CA's, or if the certificate
+        is of another key or of no CA.
+        """
+        private = _private_key(key, read_private(key), passphrase)
+        certificates = _certificates(chain)
+        issuer = certificates[0]
+        if issuer.public_key() != private.public_key():
+            raise InputInvalid(f"{chain}: the first certificate is of another key than {key}")
+        try:
+            extensions = issuer.extensions
+            constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
+            usage = extensions.get_extension_for_class(x509.KeyUsage).value
+        except (ValueError, x509.ExtensionNotFound) as error:
+            raise InputInvalid(f"{chain}: not the certificate of a CA") from error
+        if not (constraints.ca and usage.key_cert_sign and usage.crl_sign):
+            raise InputInvalid(f"{chain}: it may not sign certificates and CRLs")
+        return cls(private, certificates)
+
+    def save(self, key: str | Path, chain: str | Path, *, passphrase: bytes | None = None) -> None:
+        """Write a new file for the key, mode 0600, and one for the certificates; `InputInvalid`."""
+        protection: KeySerializationEncryption = NoEncryption()
+        if passphrase is not None:
+            protection = BestAvailableEncryption(passphrase)
+        encoded = self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+        write_private(key, encoded)
+        try:
+            Path(chain).write_bytes(self.pem)
+        except OSError as error:
+            raise InputInvalid(f"{chain}: {error.strerror}") from error
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The CA's own certificate."""
+        return self.chain[0]
+
+    @property
+    def identity(self) -> str:
+        """What the CA's rows in the database are known by: its name and key, by a digest."""
+        return issuer_id(self.certificate).hex()
+
+    @property
+    def pem(self) -> bytes:
+        """The certificates, the CA's own first."""
+        return b"".join(each.public_bytes(Encoding.PEM) for each in self.chain)
+
+
+def read_passphrase(path: str | Path) -> bytes:
+    """The first line of a file that its owner alone can read; `InputInvalid`."""
+    line = read_private(path).partition(b"\n")[0].rstrip(b"\r")
+    if not line:
+        raise InputInvalid(f"{path}: no passphrase on its first line")
+    return line
+
+
+def _generate(algorithm: KeyAlgorithm) -> AuthorityPrivateKey:
+    match algorithm:
+        case KeyAlgorithm.P256:
+            return ec.generate_private_key(ec.SECP256R1())
+        case KeyAlgorithm.RSA_3072 | KeyAlgorithm.RSA_4096:
+            return rsa.generate_private_key(_RSA_EXPONENT, int(algorithm.value[3:]))
+        case _:
+            raise InputInvalid(f"a CA's key is p256, rsa3072 or rsa4096, not {algorithm}")
+
+
+def _private_key(path: str | Path, encoded: bytes, passphrase: bytes | None) -> AuthorityPrivateKey:
+    try:
+        key = load_pem_private_key(encoded, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # What the library says of a wrong passphrase differs by how the file is encrypted.
+        how = "without one" if passphrase is None else "with the passphrase given"
+        raise InputInvalid(
+            f"{path}: not a private key (PKCS #8 in PEM) that can be read {how}",
+            remedy="Name the file that has its passphrase, or the right one.",
+        ) from None
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    if isinstance(key, rsa.RSAPrivateKey) and 3072 <= key.key_size <= 8192:
+        return key
+    raise InputInvalid(f"{path}: a CA's key is P-256, or RSA of 3072 to 8192 bits")
+
+
+def _certificates(path: str | Path) -> tuple[x509.Certificate, ...]:
+    try:
+        with Path(path).open("rb") as stream:
+            found = x509.load_pem_x509_certificates(stream.read(_MAX_CHAIN))
+    except OSError as error:
+        raise InputInvalid(f"{path}: {error.strerror}") from error
+    except (ValueError, x509.InvalidVersion) as error:
+        raise InputInvalid(f"{path}: no certificates in PEM") from error
+    for below, above in zip(found, (*found[1:], found[-1]), strict=True):
+        try:
+            below.verify_directly_issued_by(above)
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
+            raise InputInvalid(
+                f"{path}: the certificates do not lead, one by the next, to a self-signed one"
+            ) from error
+    return tuple(found)
