@@ -41,7 +41,15 @@ _COMMANDS = (
 )
 
 
-_EXTRA_OF_MODULE = {"sqlalchemy": "bank", "alembic": "bank"}
+_EXTRA_OF_MODULE = {
+    "sqlalchemy": "bank",
+    "alembic": "bank",
+    "starlette": "server",
+    "uvicorn": "server",
+    "h11": "server",
+    "jsonschema": "server",
+    "referencing": "server",
+}
 
 
 class Application(click.Group):
