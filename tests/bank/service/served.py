@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import ssl
 import threading
 from collections.abc import Mapping
@@ -53,6 +54,7 @@ class Served:
         limits: Limits | None = None,
         context: ssl.SSLContext | None = None,
         text: str | None = None,
+        **settings: Any,
     ) -> None:
         self.bench = bench
         self.file = folder / FILE_NAME
@@ -64,6 +66,7 @@ class Served:
             clients=ClientFile(folder),
             hosts=("localhost", "127.0.0.1"),
             limits=limits,
+            **settings,
         )
         address = Address()
         self._listening = address.listen()
@@ -72,7 +75,6 @@ class Served:
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._listening]}, daemon=True
         )
-        self._verify: ssl.SSLContext | bool = False
 
     @property
     def port(self) -> int:
@@ -88,6 +90,10 @@ class Served:
         self._thread.join()
         self.application.close()
 
+    def connect(self) -> socket.socket:
+        """A connection by itself."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
     def ask(
         self,
         method: str,
@@ -101,7 +107,7 @@ class Served:
         given = dict(headers or {})
         if role is not None:
             given["Authorization"] = f"Bearer {TOKENS[role]}"
-        with httpx.Client(base_url=self.url, trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=30, verify=False) as client:
             return client.request(method, path, headers=given, **settings)
 
     def told(self, status: int, *arguments: Any, **settings: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -42,8 +43,8 @@ class Application:
     """The service's application; `close` it when no more requests come.
 
     ``hosts`` are the names and addresses by which it may be called, without ports. ``clients``
-    tells who may call it. It makes threads, but opens nothing: the bank in ``backing`` is its
-    caller's to open and close.
+    tells who may call it, ``clock`` the seconds that rates are counted by. It makes threads, but
+    opens nothing: the bank in ``backing`` is its caller's to open and close.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Application:
         clients: ClientFile,
         hosts: Iterable[str],
         limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         limits = limits or Limits()
         self._hosts = frozenset(host.lower() for host in hosts)
@@ -64,6 +66,7 @@ class Application:
                 per_client=limits.per_client,
                 together=limits.together,
                 strangers=limits.strangers,
+                clock=clock,
             ),
             workers=Workers(limits.workers, limits.waiting),
             long_workers=Workers(_LONG_THREADS, _LONG_WAITING),
