@@ -38,7 +38,8 @@ _SOCKET = Path("/run/pcscd/pcscd.comm")
 _PATIENCE = 20.0
 
 
-def _wait(what: str, holds: Callable[[], bool]) -> None:
+def wait(what: str, holds: Callable[[], bool]) -> None:
+    """Wait until it holds; fail for want of ``what``."""
     end = time.monotonic() + _PATIENCE
     while not holds():
         if time.monotonic() > end:
@@ -74,7 +75,7 @@ def running_pcscd(folder: Path) -> Iterator[int]:
     )
     try:
         # Not by connecting: vpcd takes whoever comes for its card.
-        _wait("pcscd", lambda: _listens(str(_SOCKET)))
+        wait("pcscd", lambda: _listens(str(_SOCKET)))
         yield port
     finally:
         process.terminate()
@@ -121,7 +122,7 @@ class Card:
     def put(self) -> None:
         """Put it into the reader, and wait until pcscd has seen it."""
         self.in_reader = VpcdCard.connect(self.token, port=self.port)
-        _wait("card in the reader", self.is_seen)
+        wait("card in the reader", self.is_seen)
 
     def pull(self) -> None:
         """Pull it out; pcscd may take a moment to notice."""
@@ -191,7 +192,8 @@ class Card:
         return thread
 
 
-def _nothing_pending() -> bool:
+def nothing_pending() -> bool:
+    """Whether no thread waits for the service any more."""
     return not any(thread.name.startswith("ushield-pcsc") for thread in threading.enumerate())
 
 
@@ -205,10 +207,10 @@ def in_reader(path: Path, port: int) -> Iterator[Card]:
             yield card
         finally:
             # A card that is pulled while pcscd resets it, and replaced at once, is not seen again.
-            _wait("end of what was given up", _nothing_pending)
+            wait("end of what was given up", nothing_pending)
             card.pull()
     # pcscd looks now and then: the next card is not to pass for this one.
-    _wait("empty reader", lambda: not card.is_seen())
+    wait("empty reader", lambda: not card.is_seen())
 
 
 @pytest.fixture

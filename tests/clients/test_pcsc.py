@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import PAYMENT, Enrolled, run, told
-from tests.clients.conftest import READER, Card, debian_version, in_reader, python_version
+from tests.clients.conftest import (
+    READER,
+    Card,
+    debian_version,
+    in_reader,
+    nothing_pending,
+    python_version,
+    wait,
+)
 from ushield import open_token
 from ushield.drivers.base import Capability
 from ushield.errors import (
@@ -29,6 +41,7 @@ from ushield.shield.events import PanelKey
 from ushield.signing.progress import PageShown
 from ushield.transaction import from_json
 from ushield.transport.pcsc import PcscConnection, find_readers, open_pcsc
+from ushield.transport.pcsc.errors import PcscUnavailable
 from ushield.transport.pcsc.scheme import SCHEME
 from ushield.transport.registry import open_spec
 from ushield.virtual.card import ATR
@@ -297,6 +310,36 @@ def test_a_stuck_card_lets_close_return_and_is_let_go_once_it_answers(
         connection.read_panel(5)
     # The thread that it was left to does it about now.
     eventually_opens()
+
+
+@contextmanager
+def halted(program: str) -> Iterator[None]:
+    """The one process of this name does nothing meanwhile."""
+    (pid,) = (
+        int(status.parent.name)
+        for status in Path("/proc").glob("[0-9]*/comm")
+        if status.read_text() == f"{program}\n"
+    )
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_service_that_hangs_is_not_taken_for_another_program_with_the_card(card: Card) -> None:
+    with halted("pcscd"):
+        for spec in (SPEC, f"pcsc:{READER[:12]}"):
+            with pytest.raises(PcscUnavailable, match="has not answered") as hanging:
+                SCHEME.open(spec.partition(":")[2], timeout=0.5)
+            assert "restart" in hanging.value.remedy
+        with pytest.raises(PcscUnavailable, match="has not answered"):
+            open_pcsc(READER, timeout=0.5)
+        with pytest.raises(PcscUnavailable, match="has not answered"):
+            SCHEME.find()
+    eventually_opens()
+    # What was given up ends with the next use after it came free.
+    wait("service that answers", lambda: bool(SCHEME.find()) and nothing_pending())
 
 
 def eventually_opens() -> None:

@@ -11,12 +11,14 @@ from ushield.errors import ApduInvalid, TokenBusy, TransferFailed, TransferTimeo
 from ushield.transport.connection import ApduLimits, DeviceInfo
 from ushield.transport.pcsc.caller import Caller, hand_back, take_caller
 from ushield.transport.pcsc.card import PcscCard
+from ushield.transport.pcsc.service import find_readers
 from ushield.transport.turns import TURN_TIMEOUT, take_turn
 
 __all__ = ["PcscConnection", "open_pcsc"]
 
 _TRANSMIT_TIMEOUT: Final = 60.0
 _CLOSE_TIMEOUT: Final = 2.0
+_SERVICE_TIMEOUT: Final = 1.0
 
 
 class PcscConnection:
@@ -129,6 +131,8 @@ def open_pcsc(
         card, info = caller.call(connect, timeout, late=lambda opened: opened[0].close())
     except TransferTimeout as error:
         hand_back(caller)
+        # It tells of its readers whoever has the card, unless it hangs itself.
+        find_readers(_SERVICE_TIMEOUT)
         raise TokenBusy(
             f"another program has been using the card in {reader} for {timeout:g} seconds"
         ) from error

@@ -75,11 +75,9 @@ class PcscScheme:
 
     @staticmethod
     def _readers(timeout: float) -> tuple[PcscReader, ...]:
-        from ushield.transport.pcsc.caller import lent
         from ushield.transport.pcsc.service import find_readers
 
-        with lent("ushield-pcsc-readers") as caller:
-            return caller.call(find_readers, timeout)
+        return find_readers(timeout)
 
     @staticmethod
     def _usb_readers() -> bool:

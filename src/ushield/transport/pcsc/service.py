@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Final
 
+from ushield.errors import TransferTimeout
+from ushield.transport.pcsc.caller import lent
 from ushield.transport.pcsc.errors import (
     INSTALL,
     PcscUnavailable,
@@ -15,6 +18,8 @@ from ushield.transport.pcsc.errors import (
 )
 
 __all__ = ["PcscReader", "check", "find_readers", "library", "service_context"]
+
+_RESTART: Final = "Start it anew: systemctl restart pcscd.service."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,21 @@ def service_context(scard: ModuleType) -> Iterator[int]:
         scard.SCardReleaseContext(handle)
 
 
-def find_readers() -> tuple[PcscReader, ...]:
-    """The readers that the service has now, none of them opened."""
+def find_readers(timeout: float = 3.0) -> tuple[PcscReader, ...]:
+    """The readers that the service has now, none of them opened.
+
+    `PcscUnavailable` also where it does not answer within ``timeout`` seconds.
+    """
+    try:
+        with lent("ushield-pcsc-readers") as caller:
+            return caller.call(_find_readers, timeout)
+    except TransferTimeout as error:
+        raise PcscUnavailable(
+            f"pcscd has not answered for {timeout:g} seconds", remedy=_RESTART
+        ) from error
+
+
+def _find_readers() -> tuple[PcscReader, ...]:
     scard = library()
     with service_context(scard) as handle:
         code, names = scard.SCardListReaders(handle, [])
