@@ -144,6 +144,7 @@ def test_an_authority_that_issued_nothing_here_is_refused(bare: VirtualTokenUnde
             with pytest.raises(CertificateInvalid, match="issued no certificate") as refusal:
                 session.import_certificates(data)
             assert not isinstance(refusal.value, CertificateKeyMissing)
+            assert "with it" in refusal.value.remedy
         assert on_token(session) == set()
 
 

@@ -104,7 +104,10 @@ def _check_chain(
         if one not in belongs:
             if problem:
                 raise CertificateKeyMissing(f"the key of {name} is not on this token")
-            raise CertificateInvalid(f"{name} issued no certificate for a key of this token")
+            raise CertificateInvalid(
+                f"{name} issued no certificate for a key of this token",
+                remedy="Import the certificate of the token's key with it, or before it.",
+            )
         if problem:
             raise CertificateInvalid(f"{name} cannot be an authority: {problem}")
     for leaf in leaves:
