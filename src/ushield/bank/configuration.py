@@ -64,7 +64,7 @@ class BankConfiguration:
             return self.store
         return f"sqlite:///{self._path(self.store).absolute()}"
 
-    def open(self, *, timeout: float = 5.0, pool_size: int = 8) -> Bank:
+    def open(self, *, timeout: float = 5.0) -> Bank:
         """Open the bank; as `Bank.open`, and `CertificateInvalid` for its CAs."""
         from ushield.bank.facade import Bank
         from ushield.bank.trust import TrustStore
@@ -80,7 +80,6 @@ class BankConfiguration:
             verifier=Verifier(trust, accept_virtual=self.accept_virtual),
             lifetime=timedelta(seconds=self.lifetime),
             timeout=timeout,
-            pool_size=pool_size,
         )
 
     def audit_signer(self) -> FileAuditSigner:

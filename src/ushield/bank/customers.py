@@ -14,16 +14,19 @@ from datetime import datetime
 from enum import StrEnum
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Connection, insert, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
+from ushield.bank.authorities.protocol import RevocationReason
 from ushield.bank.errors import (
     CertificateUnknown,
     CustomerUnknown,
     DuplicateEntry,
     TokenUnknown,
 )
-from ushield.bank.moments import instant
+from ushield.bank.lifecycle.revocation_queue import queue_revocations
+from ushield.bank.moments import instant, microseconds
 from ushield.bank.store.tables import certificate, customer, token
 from ushield.errors import CertificateInvalid, InputInvalid
 
@@ -34,9 +37,11 @@ __all__ = [
     "TokenState",
     "add_customer",
     "change_certificate",
+    "check_serial",
     "enrol_certificate",
     "find_certificate",
     "find_token",
+    "keep_revoked",
     "report_loss",
 ]
 
@@ -127,11 +132,10 @@ def enrol_certificate(
     `DuplicateEntry` if certificate or token is another's, or the token was reported lost.
     """
     try:
-        serial_number = f"{x509.load_der_x509_certificate(der).serial_number:x}"
+        loaded = x509.load_der_x509_certificate(der)
     except ValueError as error:
         raise CertificateInvalid("the certificate cannot be read") from error
-    if not 1 <= len(token_serial) <= 64:
-        raise InputInvalid("a token's serial number has 1 to 64 characters")
+    check_serial(token_serial)
     sha256 = hashlib.sha256(der).digest()
     if (
         connection.execute(select(customer.c.id).where(customer.c.id == customer_id)).first()
@@ -143,17 +147,7 @@ def enrol_certificate(
         select(certificate.c.token_serial).where(certificate.c.sha256 == sha256)
     ).first()
     if known is None:
-        connection.execute(
-            insert(certificate).values(
-                sha256=sha256,
-                der=der,
-                serial_number=serial_number,
-                token_serial=token_serial,
-                state=CertificateState.ACTIVE.value,
-                changed_at=at,
-                enrolled_at=at,
-            )
-        )
+        _keep(connection, loaded, token_serial, CertificateState.ACTIVE, at)
         facts = {"certificate_sha256": sha256.hex(), "token": token_serial}
         record(
             connection,
@@ -162,6 +156,40 @@ def enrol_certificate(
     elif known.token_serial != token_serial:
         raise DuplicateEntry("the certificate is enrolled for another token")
     return find_certificate(connection, sha256)
+
+
+def keep_revoked(connection: Connection, der: bytes, token_serial: str, at: int) -> None:
+    """Keep a certificate that came too late, when its token was lost already, as revoked."""
+    loaded = x509.load_der_x509_certificate(der)
+    _keep(connection, loaded, token_serial, CertificateState.REVOKED, at)
+
+
+def _keep(
+    connection: Connection,
+    loaded: x509.Certificate,
+    token_serial: str,
+    state: CertificateState,
+    at: int,
+) -> None:
+    der = loaded.public_bytes(Encoding.DER)
+    connection.execute(
+        insert(certificate).values(
+            sha256=hashlib.sha256(der).digest(),
+            der=der,
+            serial_number=f"{loaded.serial_number:x}",
+            token_serial=token_serial,
+            state=state.value,
+            changed_at=at,
+            enrolled_at=at,
+            not_after=microseconds(loaded.not_valid_after_utc),
+        )
+    )
+
+
+def check_serial(token_serial: str) -> None:
+    """`InputInvalid` for what is no token's serial number: 1 to 64 characters."""
+    if not 1 <= len(token_serial) <= 64:
+        raise InputInvalid("a token's serial number has 1 to 64 characters")
 
 
 def _register_token(connection: Connection, customer_id: str, serial: str, at: int) -> None:
@@ -176,6 +204,7 @@ def _register_token(connection: Connection, customer_id: str, serial: str, at: i
                 revision=0,
                 changed_at=at,
                 alarms=0,
+                pin_changed_at=at,
             )
         )
     elif found.customer_id != customer_id:
@@ -187,7 +216,8 @@ def _register_token(connection: Connection, customer_id: str, serial: str, at: i
 def report_loss(connection: Connection, serial: str, at: int) -> TokenRecord:
     """Take no signature of this token any more, from this transaction on; `TokenUnknown`.
 
-    Nothing happens if it was reported before.
+    The CA is to revoke its certificates, once it can be reached. Nothing happens if the token was
+    reported before.
     """
     changed = connection.execute(
         update(token)
@@ -196,6 +226,16 @@ def report_loss(connection: Connection, serial: str, at: int) -> TokenRecord:
     ).rowcount
     found = find_token(connection, serial)
     if changed:
+        good = select(certificate.c.sha256).where(
+            certificate.c.token_serial == serial,
+            certificate.c.state != CertificateState.REVOKED.value,
+        )
+        queue_revocations(
+            connection,
+            connection.execute(good).scalars().all(),
+            RevocationReason.KEY_COMPROMISE,
+            at,
+        )
         record(
             connection,
             [
@@ -211,10 +251,15 @@ def report_loss(connection: Connection, serial: str, at: int) -> TokenRecord:
 
 
 def change_certificate(
-    connection: Connection, sha256: bytes, state: CertificateState, at: int
+    connection: Connection,
+    sha256: bytes,
+    state: CertificateState,
+    at: int,
+    reason: RevocationReason = RevocationReason.UNSPECIFIED,
 ) -> EnrolledCertificate:
     """Suspend a certificate, resume it, or revoke it for good, from this transaction on.
 
+    The CA is to revoke it, too, for ``reason``; a suspension stays between the bank and itself.
     `CertificateUnknown`; `InputInvalid` if it was revoked and should not be any more.
     """
     before = find_certificate(connection, sha256)
@@ -235,6 +280,9 @@ def change_certificate(
         .values(state=state.value, changed_at=at)
     )
     facts = {"certificate_sha256": sha256.hex(), "token": before.token_serial}
+    if state is CertificateState.REVOKED:
+        queue_revocations(connection, [sha256], reason, at)
+        facts["reason"] = reason.value
     record(connection, [Decision(at, _EVENTS[state], customer_id=before.customer_id, facts=facts)])
     return find_certificate(connection, sha256)
 

@@ -19,6 +19,8 @@ from ushield.bank.clock_check import MOST_SKEW, check_clock
 from ushield.bank.customers import CertificateState, EnrolledCertificate, TokenRecord
 from ushield.bank.errors import DuplicateOrder
 from ushield.bank.judgement import AcceptedTransaction, Guard
+from ushield.bank.lifecycle.attestations import StoredAttestations, StoredLosses
+from ushield.bank.lifecycle.enrolments import Enrolments
 from ushield.bank.moments import Clock, microseconds, system_clock
 from ushield.bank.rejection import TransactionRejected
 from ushield.bank.store.store import Store
@@ -27,6 +29,8 @@ from ushield.errors import InputInvalid
 if TYPE_CHECKING:
     from ushield.bank.audit.heads import SignedHead
     from ushield.bank.audit.keys import AuditPublicKey, AuditSigner
+    from ushield.bank.authorities.protocol import CertificateAuthority
+    from ushield.bank.lifecycle.policy import EnrolmentPolicy
     from ushield.bank.verifier import SignatureVerifier
     from ushield.transaction.model import Transaction
 
@@ -184,6 +188,20 @@ class Bank:
                 connection, customer, certificate, token, at
             )
         )
+
+    def enrolments(self, policy: EnrolmentPolicy, authority: CertificateAuthority) -> Enrolments:
+        """What enrols tokens as ``policy`` wants it, with certificates by ``authority``."""
+        return Enrolments(self._store, policy, authority, clock=self._clock)
+
+    @property
+    def attestations(self) -> StoredAttestations:
+        """What was attested of enrolled keys, for an `AttestationPolicy`."""
+        return StoredAttestations(self._store)
+
+    @property
+    def losses(self) -> StoredLosses:
+        """Which tokens were lost, for verifying without `accept`."""
+        return StoredLosses(self._store)
 
     def report_loss(self, token: str) -> TokenRecord:
         """Take no signature of a lost or stolen token any more, at once; `TokenUnknown`."""

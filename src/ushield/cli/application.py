@@ -41,15 +41,7 @@ _COMMANDS = (
 )
 
 
-_EXTRA_OF_MODULE = {
-    "sqlalchemy": "bank",
-    "alembic": "bank",
-    "starlette": "server",
-    "uvicorn": "server",
-    "h11": "server",
-    "jsonschema": "server",
-    "referencing": "server",
-}
+_EXTRA_OF_MODULE = {"sqlalchemy": "bank", "alembic": "bank"}
 
 
 class Application(click.Group):

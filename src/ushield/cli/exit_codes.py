@@ -72,6 +72,11 @@ _BY_ERROR: dict[type[errors.UShieldError], ExitCode] = {
     errors.AuthorityError: ExitCode.AUTHORITY_FAILED,
 }
 # Their classes are in a package that is not loaded before it is used.
+_BY_CODE = {
+    "enrolment-refused": ExitCode.POLICY_REFUSED,
+    "registration-code-refused": ExitCode.NOT_VALID,
+    "unblock-refused": ExitCode.POLICY_REFUSED,
+}
 _VERDICTS = frozenset(("transaction-rejected", "policy-refused", "batch-mismatch"))
 
 
@@ -85,4 +90,6 @@ def exit_code(error: errors.UShieldError) -> ExitCode:
             if error.reason.is_policy:
                 return ExitCode.POLICY_REFUSED
             return ExitCode.NOT_TRUSTED if error.reason.is_trust else ExitCode.NOT_VALID
+    if error.code in _BY_CODE:
+        return _BY_CODE[error.code]
     return next(_BY_ERROR[cls] for cls in type(error).__mro__ if cls in _BY_ERROR)

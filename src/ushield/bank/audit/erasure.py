@@ -8,18 +8,22 @@ destroyed by whoever made them.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, Select, delete, func, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
+from ushield.bank.authorities.protocol import RevocationReason
 from ushield.bank.challenges import ChallengeState
 from ushield.bank.errors import CustomerUnknown
+from ushield.bank.lifecycle.revocation_queue import queue_revocations
 from ushield.bank.store.tables import (
+    attestation,
     audit_entry,
     ca_certificate,
     ca_transaction,
     certificate,
     challenge,
     customer,
+    enrolment,
     token,
 )
 from ushield.errors import InputInvalid
@@ -32,9 +36,9 @@ _ERASED = b""
 def erase_customer(connection: Connection, customer_id: str, at: int) -> int:
     """Erase what tells about a customer; how many entries of the log lost their bodies.
 
-    Gone are the name, the bodies of entries, the messages and signatures of challenges, and the
-    certificates. What stays are random ids, digests, instants, and the customer's id, which the
-    bank should have chosen to say nothing.
+    Gone are the name, the bodies of entries, the messages and signatures of challenges, the
+    certificates, and what was asked and attested for them. What stays are random ids, digests,
+    instants, and the customer's id, which the bank should have chosen to say nothing.
 
     `CustomerUnknown`; `InputInvalid` if a challenge is live. The certificates are revoked by it.
     """
@@ -58,8 +62,9 @@ def erase_customer(connection: Connection, customer_id: str, at: int) -> int:
     connection.execute(
         update(certificate)
         .where(certificate.c.token_serial.in_(serials))
-        .values(der=_ERASED, state="revoked", changed_at=at)
+        .values(der=_ERASED, state="revoked", changed_at=at, not_after=None)
     )
+    _erase_enrolments(connection, customer_id, at)
     connection.execute(
         update(token)
         .where(token.c.customer_id == customer_id)
@@ -86,4 +91,34 @@ def _erase_at_the_ca(connection: Connection, serials: Select[tuple[str]]) -> Non
         update(ca_transaction)
         .where(ca_transaction.c.certificate.in_(select(certificate.c.der).where(theirs)))
         .values(certificate=_ERASED)
+    )
+
+
+def _erase_enrolments(connection: Connection, customer_id: str, at: int) -> None:
+    mine = enrolment.c.customer_id == customer_id
+    connection.execute(
+        update(enrolment)
+        .where(mine, enrolment.c.state.in_(("registered", "requested")))
+        .values(state="void", changed_at=at)
+    )
+    connection.execute(
+        update(enrolment)
+        .where(mine)
+        .values(
+            code_digest=None,
+            request=None,
+            key_digest=None,
+            attestation=None,
+            device=None,
+            subject=None,
+        )
+    )
+    serials = select(token.c.serial).where(token.c.customer_id == customer_id)
+    theirs = select(certificate.c.sha256).where(certificate.c.token_serial.in_(serials))
+    connection.execute(delete(attestation).where(attestation.c.certificate_sha256.in_(theirs)))
+    queue_revocations(
+        connection,
+        connection.execute(theirs).scalars().all(),
+        RevocationReason.CESSATION_OF_OPERATION,
+        at,
     )

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ushield.algorithms import KeyAlgorithm
 from ushield.errors import CertificateInvalid
 
-__all__ = ["key_algorithm", "key_digest"]
+__all__ = ["algorithm_of", "digest_of", "key_algorithm", "key_digest"]
 
 _BITS = {2048: KeyAlgorithm.RSA_2048, 3072: KeyAlgorithm.RSA_3072, 4096: KeyAlgorithm.RSA_4096}
 _CURVES = {ec.SECP256R1.name: KeyAlgorithm.P256, ec.SECP384R1.name: KeyAlgorithm.P384}
@@ -24,7 +24,11 @@ def key_algorithm(certificate: bytes) -> KeyAlgorithm | None:
 
     `CertificateInvalid` if it cannot be read.
     """
-    key = _key(certificate)
+    return algorithm_of(_key(certificate))
+
+
+def algorithm_of(key: CertificatePublicKeyTypes) -> KeyAlgorithm | None:
+    """What kind of key it is; ``None`` for one without a name here."""
     if isinstance(key, rsa.RSAPublicKey):
         return _BITS.get(key.key_size)
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -37,7 +41,12 @@ def key_digest(certificate: bytes) -> bytes:
 
     `CertificateInvalid` if it cannot be read.
     """
-    encoded = _key(certificate).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return digest_of(_key(certificate))
+
+
+def digest_of(key: CertificatePublicKeyTypes) -> bytes:
+    """SHA-256 (32 bytes) of a key's SubjectPublicKeyInfo."""
+    encoded = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(encoded).digest()
 
 

@@ -12,11 +12,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select
+from sqlalchemy import Column, Connection, Select, Table
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.base import Executable
 
-__all__ = ["Lookup", "Statement"]
+__all__ = ["Lookup", "Statement", "insert_unless_there"]
 
 
 class Statement:
@@ -103,3 +104,11 @@ class Lookup:
             text = f"{self._select.compile(dialect=dialect)} WHERE {column}"
             self._texts[dialect.name] = text
         return text
+
+
+def insert_unless_there(connection: Connection, table: Table, **values: Any) -> bool:
+    """Insert a row, unless another one has its key or a unique value of it; whether it was done."""
+    # Both dialects say it in the same words; SQLAlchemy has them in two places.
+    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(values).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "attestation",
     "audit_entry",
     "audit_head",
     "ca_certificate",
@@ -28,9 +29,12 @@ __all__ = [
     "certificate",
     "challenge",
     "customer",
+    "enrolment",
     "instance",
     "metadata",
+    "revocation",
     "token",
+    "unblock_request",
 ]
 
 metadata = MetaData(
@@ -81,6 +85,8 @@ token = Table(
     Column("changed_at", BigInteger, nullable=False),
     Column("alarms", Integer, nullable=False),
     Column("alarmed_at", BigInteger),
+    # When the bank last heard of a new PIN.
+    Column("pin_changed_at", BigInteger),
 )
 
 certificate = Table(
@@ -98,6 +104,8 @@ certificate = Table(
     ),
     Column("changed_at", BigInteger, nullable=False),
     Column("enrolled_at", BigInteger, nullable=False),
+    # Unknown once the customer was erased.
+    Column("not_after", BigInteger, index=True),
 )
 
 challenge = Table(
@@ -222,4 +230,117 @@ ca_transaction = Table(
     Column("certificate", LargeBinary),
     Column("started_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),
+)
+
+# How far a certificate for a customer's token has come: a registration with a code, or a renewal.
+enrolment = Table(
+    "enrolment",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("customer_id", ForeignKey(customer.c.id), nullable=False, index=True),
+    Column(
+        "state",
+        String(16),
+        CheckConstraint(
+            "state IN ('registered', 'requested', 'issued', 'confirmed', 'refused', 'void')",
+            name="state",
+        ),
+        nullable=False,
+    ),
+    # Of the registration code: where to look, and what the rest of it must come to.
+    Column("locator", String(8), unique=True),
+    Column("code_salt", LargeBinary(16)),
+    Column("code_digest", LargeBinary(32)),
+    Column("tries_left", Integer, nullable=False),
+    # The token it must be, then the token it is.
+    Column("token_serial", String(64)),
+    # The token that this one takes the place of.
+    Column("replaces", ForeignKey(token.c.serial)),
+    # Of a renewal: the certificate it follows, and the challenge by which its key authorises that.
+    Column("renews", ForeignKey(certificate.c.sha256)),
+    Column("challenge_id", ForeignKey(challenge.c.id)),
+    Column("request", LargeBinary),
+    Column("key_digest", LargeBinary(32)),
+    Column("attestation", LargeBinary),
+    Column("device", LargeBinary),
+    # What the CA is asked to certify: a name of RFC 4514, for so many seconds.
+    Column("subject", Text),
+    Column("validity", BigInteger),
+    # The order at the CA.
+    Column("transaction_id", String(32)),
+    Column("certificate_sha256", ForeignKey(certificate.c.sha256), index=True),
+    Column("chain", Text),
+    Column("registered_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+)
+Index(
+    "ix_enrolment_open",
+    enrolment.c.expires_at,
+    sqlite_where=enrolment.c.state.in_(("registered", "requested")),
+    postgresql_where=enrolment.c.state.in_(("registered", "requested")),
+)
+
+attestation = Table(
+    "attestation",
+    metadata,
+    Column("certificate_sha256", ForeignKey(certificate.c.sha256), primary_key=True),
+    Column("certificate", LargeBinary, nullable=False),
+    Column("device", LargeBinary, nullable=False),
+)
+
+# What the bank was asked to sign for a locked token.
+unblock_request = Table(
+    "unblock_request",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("token_serial", ForeignKey(token.c.serial), nullable=False),
+    Column("counter", BigInteger, nullable=False),
+    Column("challenge", LargeBinary, nullable=False),
+    Column(
+        "state",
+        String(16),
+        CheckConstraint("state IN ('waiting', 'approved', 'denied', 'void')", name="state"),
+        nullable=False,
+    ),
+    Column("requested_by", String(64), nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("decided_by", String(64)),
+    Column("decided_at", BigInteger),
+    Column("signature", LargeBinary),
+)
+Index(
+    "uq_unblock_request_waiting",
+    unblock_request.c.token_serial,
+    unique=True,
+    sqlite_where=unblock_request.c.state == "waiting",
+    postgresql_where=unblock_request.c.state == "waiting",
+)
+Index(
+    "uq_unblock_request_answered",
+    unblock_request.c.token_serial,
+    unblock_request.c.counter,
+    unique=True,
+    sqlite_where=unblock_request.c.state == "approved",
+    postgresql_where=unblock_request.c.state == "approved",
+)
+
+# What the CA has to be told, and whether it was.
+revocation = Table(
+    "revocation",
+    metadata,
+    Column("certificate_sha256", ForeignKey(certificate.c.sha256), primary_key=True),
+    Column("reason", String(32), nullable=False),
+    Column("transaction_id", String(32), nullable=False),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", String(64)),
+    Column("done_at", BigInteger),
+)
+Index(
+    "ix_revocation_pending",
+    revocation.c.asked_at,
+    sqlite_where=revocation.c.done_at.is_(None),
+    postgresql_where=revocation.c.done_at.is_(None),
 )

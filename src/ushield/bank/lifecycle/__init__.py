@@ -1,0 +1,77 @@
+"""The life of a customer's token at the bank: enrolled, renewed, unblocked, lost, replaced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ushield.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from ushield.bank.lifecycle.attestations import StoredAttestations, StoredLosses
+    from ushield.bank.lifecycle.codes import RegistrationCode
+    from ushield.bank.lifecycle.enrolments import Enrolments, Registration
+    from ushield.bank.lifecycle.policy import EnrolmentPolicy, plain_subject
+    from ushield.bank.lifecycle.records import Enrolment, EnrolmentState
+    from ushield.bank.lifecycle.refusals import (
+        CertificateRequestInvalid,
+        CodeReason,
+        EnrolmentReason,
+        EnrolmentRefused,
+        EnrolmentSettled,
+        EnrolmentUnknown,
+        RegistrationCodeRefused,
+        UnblockChallengeInvalid,
+        UnblockReason,
+        UnblockRefused,
+        UnblockSettled,
+        UnblockUnknown,
+    )
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "attestations": ("StoredAttestations", "StoredLosses"),
+            "codes": ("RegistrationCode",),
+            "enrolments": ("Enrolments", "Registration"),
+            "policy": ("EnrolmentPolicy", "plain_subject"),
+            "records": ("Enrolment", "EnrolmentState"),
+            "refusals": (
+                "CertificateRequestInvalid",
+                "CodeReason",
+                "EnrolmentReason",
+                "EnrolmentRefused",
+                "EnrolmentSettled",
+                "EnrolmentUnknown",
+                "RegistrationCodeRefused",
+                "UnblockChallengeInvalid",
+                "UnblockReason",
+                "UnblockRefused",
+                "UnblockSettled",
+                "UnblockUnknown",
+            ),
+        },
+    )
+
+__all__ = [
+    "CertificateRequestInvalid",
+    "CodeReason",
+    "Enrolment",
+    "EnrolmentPolicy",
+    "EnrolmentReason",
+    "EnrolmentRefused",
+    "EnrolmentSettled",
+    "EnrolmentState",
+    "EnrolmentUnknown",
+    "Enrolments",
+    "Registration",
+    "RegistrationCode",
+    "RegistrationCodeRefused",
+    "StoredAttestations",
+    "StoredLosses",
+    "UnblockChallengeInvalid",
+    "UnblockReason",
+    "UnblockRefused",
+    "UnblockSettled",
+    "UnblockUnknown",
+    "plain_subject",
+]

@@ -1,0 +1,67 @@
+"""What the bank wants of a token before it certifies its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ushield.algorithms import KeyAlgorithm
+from ushield.bank.attestation import AttestationPolicy
+from ushield.errors import InputInvalid
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+__all__ = ["EnrolmentPolicy", "SubjectRule", "plain_subject"]
+
+SubjectRule = Callable[[str, str | None], "x509.Name"]
+"""The subject of a customer's certificate, from the customer's id and name."""
+
+_LONGEST_NAME = 64
+"""In characters (ub-common-name, RFC 5280, A.1)."""
+_LONGEST_REGISTRATION = timedelta(days=90)
+
+
+def plain_subject(customer: str, name: str | None) -> x509.Name:
+    """The customer's id as serialNumber, and as commonName the name, or the id without one.
+
+    A name that is longer than the 64 characters of a commonName is left out.
+    """
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    common = name if name is not None and 1 <= len(name) <= _LONGEST_NAME else customer
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, common),
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, customer),
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolmentPolicy:
+    """Which keys get a certificate, and what it says.
+
+    ``attestations`` names the makers and models of tokens; a virtual token is refused unless
+    ``accept_virtual``, too. ``algorithms`` are the kinds of key. ``subject`` makes the
+    certificate's subject, whatever the request asks for. A certificate is valid for ``validity``,
+    a registration for ``registration`` and ``tries`` wrong codes.
+    `InputInvalid` for values that make no sense.
+    """
+
+    attestations: AttestationPolicy
+    accept_virtual: bool = False
+    algorithms: frozenset[KeyAlgorithm] = frozenset(KeyAlgorithm)
+    subject: SubjectRule = plain_subject
+    validity: timedelta = timedelta(days=730)
+    registration: timedelta = timedelta(days=14)
+    tries: int = 5
+
+    def __post_init__(self) -> None:
+        if not timedelta() < self.registration <= _LONGEST_REGISTRATION:
+            raise InputInvalid("a registration lives for up to 90 days")
+        if not 1 <= self.tries <= 10:
+            raise InputInvalid("a registration takes 1 to 10 wrong codes")

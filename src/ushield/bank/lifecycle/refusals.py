@@ -1,0 +1,146 @@
+"""Why the bank does not enrol a token, or unblock one."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from ushield.errors import InputInvalid, UShieldError
+
+__all__ = [
+    "CertificateRequestInvalid",
+    "CodeReason",
+    "EnrolmentReason",
+    "EnrolmentRefused",
+    "EnrolmentSettled",
+    "EnrolmentUnknown",
+    "RegistrationCodeRefused",
+    "UnblockChallengeInvalid",
+    "UnblockReason",
+    "UnblockRefused",
+    "UnblockSettled",
+    "UnblockUnknown",
+]
+
+
+class CodeReason(StrEnum):
+    """Why a registration code is not taken; nobody learns whether a code that is wrong exists."""
+
+    WRONG = "wrong"
+    EXPIRED = "expired"
+    VOID = "void"
+    USED = "used"
+
+
+class EnrolmentReason(StrEnum):
+    """Why a token's key gets no certificate; stable across releases."""
+
+    ALGORITHM_REFUSED = "algorithm-refused"
+    ATTESTATION_INVALID = "attestation-invalid"
+    VIRTUAL_TOKEN = "virtual-token"  # noqa: S105 - a reason, not a secret
+    TOKEN_MISMATCH = "token-mismatch"  # noqa: S105 - a reason, not a secret
+    TOKEN_FOREIGN = "token-foreign"  # noqa: S105 - a reason, not a secret
+    TOKEN_LOST = "token-lost"  # noqa: S105 - a reason, not a secret
+    CERTIFICATE_NOT_ACTIVE = "certificate-not-active"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    NOT_AUTHORISED = "not-authorised"
+
+
+class UnblockReason(StrEnum):
+    """Why the bank answers no unblock challenge; stable across releases."""
+
+    TOKEN_UNKNOWN = "token-unknown"  # noqa: S105 - a reason, not a secret
+    TOKEN_FOREIGN = "token-foreign"  # noqa: S105 - a reason, not a secret
+    TOKEN_LOST = "token-lost"  # noqa: S105 - a reason, not a secret
+    COUNTER_ANSWERED = "counter-answered"
+    COUNTER_WENT_BACK = "counter-went-back"
+    SAME_CLERK = "same-clerk"
+    EXPIRED = "expired"
+
+
+class RegistrationCodeRefused(InputInvalid):
+    """The registration code opens no enrolment, for ``reason``."""
+
+    code = "registration-code-refused"
+    default_remedy = (
+        "Read the code again; a code that is used, old or void is replaced by the bank."
+    )
+    carries: ClassVar[tuple[str, ...]] = ("reason",)
+
+    def __init__(self, message: str, *, reason: CodeReason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class CertificateRequestInvalid(InputInvalid):
+    """The certification request (RFC 2986) cannot be read, or its own key did not sign it."""
+
+    code = "certificate-request-invalid"
+    default_remedy = "Make the request anew, on the token: `ushield cert request`."
+
+
+class EnrolmentRefused(UShieldError):
+    """The bank issues no certificate for this key, for ``reason``."""
+
+    code = "enrolment-refused"
+    default_remedy = "Enrol a key that the customer's own token made and attests."
+    carries: ClassVar[tuple[str, ...]] = ("reason",)
+
+    def __init__(self, message: str, *, reason: EnrolmentReason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class EnrolmentUnknown(InputInvalid):
+    """The bank has no enrolment of this id."""
+
+    code = "enrolment-unknown"
+
+
+class EnrolmentSettled(InputInvalid):
+    """The enrolment is past this, or not as far; ``state`` tells where it stands."""
+
+    code = "enrolment-settled"
+    default_remedy = "Look where the enrolment stands, or register the customer anew."
+    carries: ClassVar[tuple[str, ...]] = ("state",)
+
+    def __init__(self, message: str, *, state: str) -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class UnblockChallengeInvalid(InputInvalid):
+    """Bytes that are no answer of a token to UNBLOCK CHALLENGE."""
+
+    code = "unblock-challenge-invalid"
+    default_remedy = "Ask the token for a challenge: `ushield pin unblock-remote`."
+
+
+class UnblockRefused(UShieldError):
+    """The bank does not answer this unblock challenge, for ``reason``."""
+
+    code = "unblock-refused"
+    default_remedy = "Find out why; the PUK, or another token, helps the customer, too."
+    carries: ClassVar[tuple[str, ...]] = ("reason",)
+
+    def __init__(self, message: str, *, reason: UnblockReason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class UnblockUnknown(InputInvalid):
+    """The bank has no unblock request of this id."""
+
+    code = "unblock-unknown"
+
+
+class UnblockSettled(InputInvalid):
+    """The unblock request is decided already; ``state`` tells how."""
+
+    code = "unblock-settled"
+    default_remedy = "Have the token make another challenge, and request that."
+    carries: ClassVar[tuple[str, ...]] = ("state",)
+
+    def __init__(self, message: str, *, state: str) -> None:
+        super().__init__(message)
+        self.state = state
