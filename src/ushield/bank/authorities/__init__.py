@@ -8,6 +8,7 @@ from ushield.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ushield.bank.authorities.certificates import PublicationPoints
+    from ushield.bank.authorities.crl_publisher import CrlPublisher, CrlUnpublished
     from ushield.bank.authorities.embedded import EmbeddedAuthority
     from ushield.bank.authorities.errors import (
         CaAnswerInvalid,
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
         CaRefused,
         CaUnavailable,
     )
-    from ushield.bank.authorities.key import AuthorityKey
+    from ushield.bank.authorities.key import AuthorityKey, ResponderKey
+    from ushield.bank.authorities.ocsp_responder import OcspResponder
     from ushield.bank.authorities.protocol import (
         CertificateAuthority,
         CertificateProfile,
@@ -28,6 +30,7 @@ else:
         __name__,
         {
             "certificates": ("PublicationPoints",),
+            "crl_publisher": ("CrlPublisher", "CrlUnpublished"),
             "embedded": ("EmbeddedAuthority",),
             "errors": (
                 "CaAnswerInvalid",
@@ -36,7 +39,8 @@ else:
                 "CaRefused",
                 "CaUnavailable",
             ),
-            "key": ("AuthorityKey",),
+            "key": ("AuthorityKey", "ResponderKey"),
+            "ocsp_responder": ("OcspResponder",),
             "protocol": (
                 "CertificateAuthority",
                 "CertificateProfile",
@@ -55,8 +59,12 @@ __all__ = [
     "CaUnavailable",
     "CertificateAuthority",
     "CertificateProfile",
+    "CrlPublisher",
+    "CrlUnpublished",
     "EmbeddedAuthority",
+    "OcspResponder",
     "PublicationPoints",
+    "ResponderKey",
     "RevocationReason",
     "new_transaction_id",
 ]

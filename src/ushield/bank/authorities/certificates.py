@@ -21,6 +21,7 @@ __all__ = [
     "authority_certificate",
     "authority_name",
     "customer_certificate",
+    "issuer_key_identifier",
     "responder_certificate",
 ]
 
@@ -80,7 +81,7 @@ def customer_certificate(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage("digital_signature", "content_commitment"), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(_issuer_key(issuer), critical=False)
+        .add_extension(issuer_key_identifier(issuer), critical=False)
     )
     if points.crl:
         where = [
@@ -121,9 +122,19 @@ def responder_certificate(
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), critical=False)
         .add_extension(x509.OCSPNoCheck(), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(_issuer_key(issuer), critical=False)
+        .add_extension(issuer_key_identifier(issuer), critical=False)
         .sign(key, SHA256())
     )
+
+
+def issuer_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """What certificates and CRLs name their issuer's key by."""
+    try:
+        known = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        # A CA's key is of a kind that signs.
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known)
 
 
 def _builder(
@@ -143,15 +154,6 @@ def _builder(
         .not_valid_before(at - _BACKDATED)
         .not_valid_after(at + validity)
     )
-
-
-def _issuer_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    try:
-        known = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    except x509.ExtensionNotFound:
-        # A CA's key is of a kind that signs.
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key())  # type: ignore[arg-type]
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(known)
 
 
 def _usage(*names: str) -> x509.KeyUsage:

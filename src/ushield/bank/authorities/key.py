@@ -19,12 +19,16 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from ushield.algorithms import KeyAlgorithm
-from ushield.bank.authorities.certificates import AuthorityPrivateKey, authority_certificate
+from ushield.bank.authorities.certificates import (
+    AuthorityPrivateKey,
+    authority_certificate,
+    responder_certificate,
+)
 from ushield.bank.key_files import read_private, write_private
 from ushield.bank.revocation.evidence import issuer_id
 from ushield.errors import InputInvalid
 
-__all__ = ["AuthorityKey", "read_passphrase"]
+__all__ = ["AuthorityKey", "ResponderKey", "read_passphrase"]
 
 _MAX_CHAIN = 1 << 20
 _VALIDITY = timedelta(days=3650)
@@ -93,6 +97,11 @@ class AuthorityKey:
         return self.chain[0]
 
     @property
+    def issuer(self) -> x509.Certificate:
+        """As `certificate`: it answers for itself."""
+        return self.chain[0]
+
+    @property
     def identity(self) -> str:
         """What the CA's rows in the database are known by: its name and key, by a digest."""
         return issuer_id(self.certificate).hex()
@@ -101,6 +110,54 @@ class AuthorityKey:
     def pem(self) -> bytes:
         """The certificates, the CA's own first."""
         return b"".join(each.public_bytes(Encoding.PEM) for each in self.chain)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponderKey:
+    """A key that answers OCSP for the CA ``issuer``, and the certificate it has for that."""
+
+    private_key: AuthorityPrivateKey = field(repr=False)
+    certificate: x509.Certificate
+    issuer: x509.Certificate
+
+    @classmethod
+    def create(
+        cls, authority: AuthorityKey, at: datetime, *, validity: timedelta = timedelta(days=30)
+    ) -> ResponderKey:
+        """A new P-256 key with a certificate of ``authority``, in memory; `save` keeps it.
+
+        Nobody can revoke it: let it live for weeks, and make another before it ends.
+        """
+        key = _generate(KeyAlgorithm.P256)
+        issuer = authority.certificate
+        certificate = responder_certificate(
+            issuer, authority.private_key, key.public_key(), at=at, validity=validity
+        )
+        return cls(key, certificate, issuer)
+
+    @classmethod
+    def load(cls, path: str | Path, issuer: x509.Certificate) -> ResponderKey:
+        """Read what `save` wrote; `InputInvalid` if it is not a responder's of ``issuer``."""
+        encoded = read_private(path)
+        private = _private_key(path, encoded, None)
+        try:
+            certificate = x509.load_pem_x509_certificate(encoded)
+            certificate.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature) as error:
+            raise InputInvalid(f"{path}: no certificate of this CA is in it") from error
+        if certificate.public_key() != private.public_key():
+            raise InputInvalid(f"{path}: the certificate is of another key")
+        return cls(private, certificate, issuer)
+
+    def save(self, path: str | Path) -> None:
+        """Write a new file with both, mode 0600; `InputInvalid`."""
+        key = self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        write_private(path, key + self.certificate.public_bytes(Encoding.PEM))
+
+    @property
+    def identity(self) -> str:
+        """As `AuthorityKey.identity`, of the CA."""
+        return issuer_id(self.issuer).hex()
 
 
 def read_passphrase(path: str | Path) -> bytes:

@@ -24,7 +24,7 @@ from ushield.bank.revocation.evidence import (
     usage_of,
 )
 
-__all__ = ["MAX_OCSP", "OcspQuery", "OcspStatement"]
+__all__ = ["MAX_OCSP", "OcspQuery", "OcspStatement", "names_issuer"]
 
 MAX_OCSP = 1 << 16
 """Longest response that is looked at, in bytes."""
@@ -118,7 +118,7 @@ def _statements(
     found = []
     signers: dict[bytes, bool] = {}
     for single in response.responses:
-        issuer = next((each for each in issuers if _is_about(single, each)), None)
+        issuer = next((each for each in issuers if names_issuer(single, each)), None)
         if issuer is None:
             raise RevocationInvalid("it is about a certificate of no trusted CA")
         identity = issuer_id(issuer)
@@ -152,13 +152,16 @@ def _check_nonce(response: ocsp.OCSPResponse, nonce: bytes | None) -> None:
         raise RevocationInvalid("it answers another query: its nonce is not ours")
 
 
-def _is_about(single: ocsp.OCSPSingleResponse, issuer: x509.Certificate) -> bool:
-    algorithm = single.hash_algorithm
+def names_issuer(
+    named: ocsp.OCSPRequest | ocsp.OCSPSingleResponse, issuer: x509.Certificate
+) -> bool:
+    """Whether a request or an answer is about a certificate of ``issuer`` (CertID, 4.1.1)."""
+    algorithm = named.hash_algorithm
     if not isinstance(algorithm, _NAME_HASHES):
         return False
-    return single.issuer_name_hash == _digest(
+    return named.issuer_name_hash == _digest(
         algorithm, issuer.subject.public_bytes()
-    ) and single.issuer_key_hash == _digest(algorithm, _key_bits(issuer))
+    ) and named.issuer_key_hash == _digest(algorithm, _key_bits(issuer))
 
 
 def _key_bits(certificate: x509.Certificate) -> bytes:
