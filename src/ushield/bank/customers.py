@@ -12,10 +12,11 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
 from ushield.bank.authorities.protocol import RevocationReason
@@ -41,6 +42,7 @@ __all__ = [
     "enrol_certificate",
     "find_certificate",
     "find_token",
+    "find_tokens",
     "keep_revoked",
     "report_loss",
 ]
@@ -292,6 +294,18 @@ def find_token(connection: Connection, serial: str) -> TokenRecord:
     row = connection.execute(select(token).where(token.c.serial == serial)).first()
     if row is None:
         raise TokenUnknown(f"there is no token {serial}")
+    return _read_token(row)
+
+
+def find_tokens(connection: Connection, customer_id: str) -> list[TokenRecord]:
+    """All tokens a customer ever had."""
+    rows = connection.execute(
+        select(token).where(token.c.customer_id == customer_id).order_by(token.c.serial)
+    )
+    return [_read_token(row) for row in rows]
+
+
+def _read_token(row: Row[Any]) -> TokenRecord:
     return TokenRecord(
         serial=row.serial,
         customer_id=row.customer_id,

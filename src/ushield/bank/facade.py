@@ -14,6 +14,7 @@ from ushield.bank.acceptance import Presented, decide
 from ushield.bank.audit.erasure import erase_customer
 from ushield.bank.audit.sequencer import Sequencer
 from ushield.bank.audit.verification import AuditReport, verify_log
+from ushield.bank.authorities.protocol import RevocationReason
 from ushield.bank.challenges import Challenge, ChallengeRecord
 from ushield.bank.clock_check import MOST_SKEW, check_clock
 from ushield.bank.customers import CertificateState, EnrolledCertificate, TokenRecord
@@ -21,6 +22,8 @@ from ushield.bank.errors import DuplicateOrder
 from ushield.bank.judgement import AcceptedTransaction, Guard
 from ushield.bank.lifecycle.attestations import StoredAttestations, StoredLosses
 from ushield.bank.lifecycle.enrolments import Enrolments
+from ushield.bank.lifecycle.revocations import Revocations
+from ushield.bank.lifecycle.unblocking import Unblocking
 from ushield.bank.moments import Clock, microseconds, system_clock
 from ushield.bank.rejection import TransactionRejected
 from ushield.bank.store.store import Store
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from ushield.bank.audit.keys import AuditPublicKey, AuditSigner
     from ushield.bank.authorities.protocol import CertificateAuthority
     from ushield.bank.lifecycle.policy import EnrolmentPolicy
+    from ushield.bank.lifecycle.unblock_keys import UnblockSigner
     from ushield.bank.verifier import SignatureVerifier
     from ushield.transaction.model import Transaction
 
@@ -193,6 +197,16 @@ class Bank:
         """What enrols tokens as ``policy`` wants it, with certificates by ``authority``."""
         return Enrolments(self._store, policy, authority, clock=self._clock)
 
+    def unblocking(
+        self, signer: UnblockSigner, *, lifetime: timedelta = timedelta(minutes=30)
+    ) -> Unblocking:
+        """What unblocks tokens whose PIN was forgotten, with the bank's key ``signer``."""
+        return Unblocking(self._store, signer, clock=self._clock, lifetime=lifetime)
+
+    def revocations(self, authority: CertificateAuthority) -> Revocations:
+        """What tells ``authority`` which certificates to revoke."""
+        return Revocations(self._store, authority, clock=self._clock)
+
     @property
     def attestations(self) -> StoredAttestations:
         """What was attested of enrolled keys, for an `AttestationPolicy`."""
@@ -204,16 +218,27 @@ class Bank:
         return StoredLosses(self._store)
 
     def report_loss(self, token: str) -> TokenRecord:
-        """Take no signature of a lost or stolen token any more, at once; `TokenUnknown`."""
+        """Take no signature of a lost or stolen token any more, at once; `TokenUnknown`.
+
+        The CA is told to revoke its certificates by `revocations`.
+        """
         return self._write(lambda connection, at: customers.report_loss(connection, token, at))
 
-    def change_certificate(self, sha256: bytes, state: CertificateState) -> EnrolledCertificate:
+    def change_certificate(
+        self,
+        sha256: bytes,
+        state: CertificateState,
+        reason: RevocationReason = RevocationReason.UNSPECIFIED,
+    ) -> EnrolledCertificate:
         """Suspend a certificate, resume it, or revoke it for good, at once.
 
+        The CA is told of a revocation, and its ``reason``, by `revocations`.
         `CertificateUnknown`; `InputInvalid` to take a revocation back.
         """
         return self._write(
-            lambda connection, at: customers.change_certificate(connection, sha256, state, at)
+            lambda connection, at: customers.change_certificate(
+                connection, sha256, state, at, reason
+            )
         )
 
     def erase(self, customer: str) -> int:
@@ -246,6 +271,10 @@ class Bank:
     def token(self, serial: str) -> TokenRecord:
         """What is known of a token; `TokenUnknown`."""
         return self._store.read(lambda connection: customers.find_token(connection, serial))
+
+    def tokens(self, customer: str) -> list[TokenRecord]:
+        """All tokens a customer ever had, lost ones too, by their serial numbers."""
+        return self._store.read(lambda connection: customers.find_tokens(connection, customer))
 
     def certificate(self, sha256: bytes) -> EnrolledCertificate:
         """An enrolled certificate, by the SHA-256 of its DER; `CertificateUnknown`."""

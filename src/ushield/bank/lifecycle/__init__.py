@@ -26,6 +26,13 @@ if TYPE_CHECKING:
         UnblockSettled,
         UnblockUnknown,
     )
+    from ushield.bank.lifecycle.revocations import (
+        PendingRevocation,
+        RevocationRun,
+        Revocations,
+    )
+    from ushield.bank.lifecycle.unblock_keys import FileUnblockSigner, UnblockSigner
+    from ushield.bank.lifecycle.unblocking import Unblocking, UnblockRequest, UnblockState
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -49,6 +56,9 @@ else:
                 "UnblockSettled",
                 "UnblockUnknown",
             ),
+            "revocations": ("PendingRevocation", "RevocationRun", "Revocations"),
+            "unblock_keys": ("FileUnblockSigner", "UnblockSigner"),
+            "unblocking": ("UnblockRequest", "UnblockState", "Unblocking"),
         },
     )
 
@@ -63,15 +73,23 @@ __all__ = [
     "EnrolmentState",
     "EnrolmentUnknown",
     "Enrolments",
+    "FileUnblockSigner",
+    "PendingRevocation",
     "Registration",
     "RegistrationCode",
     "RegistrationCodeRefused",
+    "RevocationRun",
+    "Revocations",
     "StoredAttestations",
     "StoredLosses",
     "UnblockChallengeInvalid",
     "UnblockReason",
     "UnblockRefused",
+    "UnblockRequest",
     "UnblockSettled",
+    "UnblockSigner",
+    "UnblockState",
     "UnblockUnknown",
+    "Unblocking",
     "plain_subject",
 ]

@@ -1,0 +1,265 @@
+"""A forgotten PIN: two clerks, one token, one value of its counter, one answer."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from tests.bank.banking import Bench
+from tests.bank.lifecycle.desk import events
+from tests.bank.store.test_killed import killed_at
+from ushield.bank import CustomerUnknown, confirm_restored
+from ushield.bank.lifecycle import (
+    FileUnblockSigner,
+    Unblocking,
+    UnblockReason,
+    UnblockRefused,
+    UnblockRequest,
+    UnblockSettled,
+    UnblockState,
+    UnblockUnknown,
+)
+from ushield.bank.lifecycle.refusals import UnblockChallengeInvalid
+from ushield.bank.lifecycle.unblock_challenge import UnblockChallenge
+from ushield.errors import InputInvalid, TlvInvalid
+from ushield.shield.requests import UnblockChallenge as TokenChallenge
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+SIGNER = FileUnblockSigner(KEY)
+
+
+def asked(serial: str = "US-alice", counter: int = 0) -> bytes:
+    """What a token asks, with a nonce that is another each time."""
+    return TokenChallenge(serial, os.urandom(16), counter).encode()
+
+
+@pytest.fixture
+def unblocking(bench: Bench) -> Unblocking:
+    bench.customer()
+    return bench.bank.unblocking(SIGNER)
+
+
+def refusal(work: partial[UnblockRequest]) -> UnblockReason:
+    with pytest.raises(UnblockRefused) as caught:
+        work()
+    return caught.value.reason
+
+
+def test_one_clerk_asks_and_another_one_answers(unblocking: Unblocking, engine: Engine) -> None:
+    challenge = asked()
+    waiting = unblocking.request("alice", challenge, by="wang")
+    assert (waiting.token, waiting.counter, waiting.state) == ("US-alice", 0, UnblockState.WAITING)
+    assert waiting.signature is None
+    approved = unblocking.approve(waiting.id, by="zhao")
+    assert (approved.state, approved.decided_by) == (UnblockState.APPROVED, "zhao")
+    assert approved.signature is not None
+    KEY.public_key().verify(approved.signature, challenge, ec.ECDSA(SHA256()))
+    with pytest.raises(InvalidSignature):
+        KEY.public_key().verify(approved.signature, asked(), ec.ECDSA(SHA256()))
+    assert events(engine)[-2:] == [("unblock-requested", None), ("unblock-approved", None)]
+
+
+def test_nobody_decides_alone(unblocking: Unblocking, engine: Engine) -> None:
+    waiting = unblocking.request("alice", asked(), by="wang")
+    for name in ("wang", "WANG"):
+        reason = refusal(partial(unblocking.approve, waiting.id, by=name))
+        assert reason is UnblockReason.SAME_CLERK
+    assert events(engine)[-1] == ("unblock-refused", "same-clerk")
+    assert unblocking.find(waiting.id).state is UnblockState.WAITING
+    unblocking.approve(waiting.id, by="zhao")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, "王", "wang\n", "wаng"])
+def test_a_name_that_could_look_like_another_is_refused(sqlite_url: str, name: str) -> None:
+    with Bench.open(sqlite_url) as bench:
+        bench.customer()
+        with pytest.raises(InputInvalid):
+            bench.bank.unblocking(SIGNER).request("alice", asked(), by=name)
+
+
+def test_asking_again_for_the_same_is_asking_once(unblocking: Unblocking) -> None:
+    challenge = asked()
+    waiting = unblocking.request("alice", challenge, by="wang")
+    assert unblocking.request("alice", challenge, by="li") == waiting
+    approved = unblocking.approve(waiting.id, by="zhao")
+    assert unblocking.request("alice", challenge, by="wang") == approved
+    assert unblocking.approve(waiting.id, by="zhao") == approved
+    with pytest.raises(UnblockSettled) as caught:
+        unblocking.approve(waiting.id, by="qian")
+    assert caught.value.state == "approved"
+
+
+def test_a_value_of_the_counter_is_answered_once(unblocking: Unblocking, bench: Bench) -> None:
+    first = unblocking.request("alice", asked(counter=3), by="wang")
+    unblocking.approve(first.id, by="zhao")
+    again = partial(unblocking.request, "alice", asked(counter=3), by="wang")
+    assert refusal(again) is UnblockReason.COUNTER_ANSWERED
+    assert bench.bank.token("US-alice").alarms == 0
+    back = partial(unblocking.request, "alice", asked(counter=2), by="wang")
+    assert refusal(back) is UnblockReason.COUNTER_WENT_BACK
+    # Only a copy of the token, or one that was set back, counts so.
+    assert bench.bank.token("US-alice").alarms == 1
+    later = unblocking.request("alice", asked(counter=4), by="wang")
+    unblocking.approve(later.id, by="zhao")
+
+
+def test_a_later_challenge_takes_the_place_of_one_that_waits(unblocking: Unblocking) -> None:
+    first = unblocking.request("alice", asked(), by="wang")
+    second = unblocking.request("alice", asked(), by="wang")
+    assert unblocking.find(first.id).state is UnblockState.VOID
+    with pytest.raises(UnblockSettled):
+        unblocking.approve(first.id, by="zhao")
+    unblocking.approve(second.id, by="zhao")
+
+
+def test_what_is_denied_stays_so(unblocking: Unblocking, engine: Engine) -> None:
+    waiting = unblocking.request("alice", asked(), by="wang")
+    denied = unblocking.deny(waiting.id, by="wang")
+    assert (denied.state, denied.decided_by) == (UnblockState.DENIED, "wang")
+    for decide in (unblocking.approve, unblocking.deny):
+        with pytest.raises(UnblockSettled):
+            decide(waiting.id, by="zhao")
+    assert events(engine)[-1] == ("unblock-denied", None)
+
+
+def test_a_request_expires(unblocking: Unblocking, bench: Bench) -> None:
+    waiting = unblocking.request("alice", asked(), by="wang")
+    bench.clock.at = waiting.expires_at
+    assert unblocking.find(waiting.id).state is UnblockState.EXPIRED
+    approve = partial(unblocking.approve, waiting.id, by="zhao")
+    assert refusal(approve) is UnblockReason.EXPIRED
+
+
+def test_only_the_customer_s_own_token_that_is_not_lost_is_unblocked(
+    unblocking: Unblocking, bench: Bench
+) -> None:
+    bench.customer("bob")
+    for customer, serial, reason in (
+        ("alice", "US-unknown", UnblockReason.TOKEN_UNKNOWN),
+        ("alice", "US-bob", UnblockReason.TOKEN_FOREIGN),
+    ):
+        ask = partial(unblocking.request, customer, asked(serial), by="wang")
+        assert refusal(ask) is reason
+    with pytest.raises(CustomerUnknown):
+        unblocking.request("nobody", asked(), by="wang")
+    challenge = asked()
+    waiting = unblocking.request("alice", challenge, by="wang")
+    bench.bank.report_loss("US-alice")
+    for work in (
+        partial(unblocking.approve, waiting.id, by="zhao"),
+        partial(unblocking.request, "alice", challenge, by="wang"),
+        partial(unblocking.request, "alice", asked(), by="wang"),
+    ):
+        assert refusal(work) is UnblockReason.TOKEN_LOST
+
+
+def test_a_lost_token_s_answer_is_not_given_out_again(unblocking: Unblocking, bench: Bench) -> None:
+    waiting = unblocking.request("alice", asked(), by="wang")
+    unblocking.approve(waiting.id, by="zhao")
+    bench.bank.report_loss("US-alice")
+    again = partial(unblocking.approve, waiting.id, by="zhao")
+    assert refusal(again) is UnblockReason.TOKEN_LOST
+
+
+def test_a_request_that_is_not_there_cannot_be_decided(unblocking: Unblocking) -> None:
+    for decide in (unblocking.approve, unblocking.deny):
+        with pytest.raises(UnblockUnknown):
+            decide("00" * 16, by="zhao")
+
+
+def test_a_restored_database_has_no_request_waiting(unblocking: Unblocking, bench: Bench) -> None:
+    waiting = unblocking.request("alice", asked(), by="wang")
+    confirm_restored(bench.url, bench.clock())
+    assert unblocking.find(waiting.id).state is UnblockState.VOID
+
+
+def _approve(identifier: str, own: Bench) -> None:
+    own.bank.unblocking(SIGNER).approve(identifier, by="zhao")
+
+
+def test_approving_goes_on_from_wherever_it_was_killed(
+    url: str, bench: Bench, unblocking: Unblocking
+) -> None:
+    found = []
+    stride = 1 if url.startswith("sqlite") else 4
+    for step in range(0, 80, stride):
+        challenge = asked(counter=step)
+        waiting = unblocking.request("alice", challenge, by="wang")
+        was_killed = killed_at(step, url, bench, partial(_approve, waiting.id))
+        kept = unblocking.find(waiting.id)
+        found.append((kept.state, kept.signature is not None))
+        approved = unblocking.approve(waiting.id, by="zhao")
+        assert approved.signature is not None
+        KEY.public_key().verify(approved.signature, challenge, ec.ECDSA(SHA256()))
+        if not was_killed:
+            break
+    assert list(dict.fromkeys(found)) == [
+        (UnblockState.WAITING, False),
+        (UnblockState.APPROVED, False),
+        (UnblockState.APPROVED, True),
+    ]
+    assert not was_killed
+
+
+SERIALS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=31)
+
+
+@given(SERIALS, st.binary(min_size=16, max_size=16), st.integers(0, 2**32 - 1))
+def test_what_a_token_asks_is_read_as_it_meant_it(serial: str, nonce: bytes, counter: int) -> None:
+    encoded = TokenChallenge(serial, nonce, counter).encode()
+    read = UnblockChallenge.parse(encoded)
+    assert (read.serial, read.nonce, read.counter) == (serial, nonce, counter)
+    assert read.encoded == encoded
+
+
+@given(st.binary(max_size=80) | st.binary(max_size=8).map(lambda tail: asked() + tail))
+def test_nothing_is_read_that_a_token_would_not_write(data: bytes) -> None:
+    try:
+        read = UnblockChallenge.parse(data)
+    except UnblockChallengeInvalid:
+        return
+    assert TokenChallenge.decode(data).encode() == data == read.encoded
+
+
+@given(st.data())
+def test_a_challenge_with_a_byte_changed_is_another_one_or_none(data: st.DataObject) -> None:
+    original = bytearray(asked())
+    place = data.draw(st.integers(0, len(original) - 1))
+    original[place] ^= data.draw(st.integers(1, 255))
+    try:
+        theirs: bytes | None = TokenChallenge.decode(bytes(original)).encode()
+    except TlvInvalid:
+        theirs = None
+    try:
+        ours: bytes | None = UnblockChallenge.parse(bytes(original)).encoded
+    except UnblockChallengeInvalid:
+        ours = None
+    assert ours in (None, theirs)
+
+
+def test_the_key_s_file_is_its_owner_s_alone(tmp_path: Path) -> None:
+    path = tmp_path / "unblock-key.pem"
+    made = FileUnblockSigner.create(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    loaded = FileUnblockSigner.load(path)
+    made.public_key.verify(loaded.sign(b"challenge"), b"challenge", ec.ECDSA(SHA256()))
+    assert b"PRIVATE" not in loaded.public_pem
+    with pytest.raises(InputInvalid):
+        FileUnblockSigner.create(path)
+    path.chmod(0o644)
+    with pytest.raises(InputInvalid) as caught:
+        FileUnblockSigner.load(path)
+    assert "chmod" in caught.value.remedy
+    path.write_bytes(b"no key")
+    path.chmod(0o600)
+    with pytest.raises(InputInvalid):
+        FileUnblockSigner.load(path)
