@@ -24,6 +24,7 @@ TRUST = {
     "issuer-revoked",
     "revocation-unknown",
     "revocation-stale",
+    "revocation-gap",
     "token-lost",
     "attestation-missing",
     "attestation-invalid",

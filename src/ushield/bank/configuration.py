@@ -70,17 +70,21 @@ class BankConfiguration:
         from ushield.bank.trust import TrustStore
         from ushield.bank.verification import Verifier
 
-        path = self._path(self.ca)
-        try:
-            trust = TrustStore.load(path.read_bytes())
-        except OSError as error:
-            raise ConfigurationInvalid(f"{path}: {error.strerror}") from error
+        trust = TrustStore.load(self.read_ca())
         return Bank.open(
             self.url,
             verifier=Verifier(trust, accept_virtual=self.accept_virtual),
             lifetime=timedelta(seconds=self.lifetime),
             timeout=timeout,
         )
+
+    def read_ca(self) -> bytes:
+        """The CAs of customers' certificates, as their file has them; `ConfigurationInvalid`."""
+        path = self._path(self.ca)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ConfigurationInvalid(f"{path}: {error.strerror}") from error
 
     def audit_signer(self) -> FileAuditSigner:
         """The key that seals the log; `InputInvalid`."""

@@ -46,6 +46,7 @@ class RejectionReason(StrEnum):
     ISSUER_REVOKED = "issuer-revoked"
     REVOCATION_UNKNOWN = "revocation-unknown"
     REVOCATION_STALE = "revocation-stale"
+    REVOCATION_GAP = "revocation-gap"
     TOKEN_LOST = "token-lost"  # noqa: S105 - a reason, not a secret
     VIRTUAL_TOKEN = "virtual-token"  # noqa: S105 - a reason, not a secret
     ATTESTATION_MISSING = "attestation-missing"
@@ -88,6 +89,7 @@ _TRUST = frozenset(
         RejectionReason.ISSUER_REVOKED,
         RejectionReason.REVOCATION_UNKNOWN,
         RejectionReason.REVOCATION_STALE,
+        RejectionReason.REVOCATION_GAP,
         RejectionReason.TOKEN_LOST,
         RejectionReason.ATTESTATION_MISSING,
         RejectionReason.ATTESTATION_INVALID,
@@ -111,6 +113,9 @@ _REMEDY = {
     RejectionReason.ISSUER_UNKNOWN: "Check that the trusted CAs include the certificate's issuer.",
     RejectionReason.REVOCATION_UNKNOWN: "Give the verifier the CRL of the certificate's issuer.",
     RejectionReason.REVOCATION_STALE: "Fetch the issuer's new CRL, then verify again.",
+    RejectionReason.REVOCATION_GAP: (
+        "Add the issuer's CRL that was in force at that time, then verify again."
+    ),
     RejectionReason.VIRTUAL_TOKEN: (
         "For development and tests, accept virtual tokens by name:"
         " `Verifier(.., accept_virtual=True)`, `ushield verify --accept-virtual`."

@@ -41,7 +41,7 @@ _COMMANDS = (
 )
 
 
-_EXTRA_OF_MODULE = {"sqlalchemy": "bank", "alembic": "bank"}
+_EXTRA_OF_MODULE = {"sqlalchemy": "bank", "alembic": "bank", "pyarrow": "archive"}
 
 
 class Application(click.Group):

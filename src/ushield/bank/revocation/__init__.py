@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from ushield.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from ushield.bank.revocation.catalogue import RevocationCatalogue
     from ushield.bank.revocation.crl import RevocationList
     from ushield.bank.revocation.evidence import RevocationInvalid
+    from ushield.bank.revocation.history import Knowledge, historic_index
     from ushield.bank.revocation.index import RevocationIndex
     from ushield.bank.revocation.ocsp import OcspQuery, OcspStatement
     from ushield.bank.revocation.refresh import RefreshSchedule, RevocationRefresher
@@ -26,8 +28,10 @@ else:
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
+            "catalogue": ("RevocationCatalogue",),
             "crl": ("RevocationList",),
             "evidence": ("RevocationInvalid",),
+            "history": ("Knowledge", "historic_index"),
             "index": ("RevocationIndex",),
             "ocsp": ("OcspQuery", "OcspStatement"),
             "refresh": ("RefreshSchedule", "RevocationRefresher"),
@@ -38,13 +42,16 @@ else:
 __all__ = [
     "FileSource",
     "HttpSource",
+    "Knowledge",
     "OcspQuery",
     "OcspStatement",
     "RefreshSchedule",
+    "RevocationCatalogue",
     "RevocationIndex",
     "RevocationInvalid",
     "RevocationList",
     "RevocationRefresher",
     "RevocationSource",
     "RevocationUnavailable",
+    "historic_index",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,7 +19,7 @@ from ushield.bank.revocation.evidence import (
     usage_of,
 )
 
-__all__ = ["MAX_CRL", "RevocationList"]
+__all__ = ["MAX_CRL", "CrlHeading", "RevocationList"]
 
 MAX_CRL = 1 << 26
 """Longest CRL that is looked at, in bytes: about two million entries."""
@@ -32,6 +33,21 @@ _PROCESSED = frozenset(
 )
 _ENTRY_PROCESSED = frozenset((x509.CRLReason.oid, x509.InvalidityDate.oid))
 _UNREADABLE = (ValueError, TypeError, KeyError, UnsupportedAlgorithm, x509.DuplicateExtension)
+
+
+class CrlHeading(NamedTuple):
+    """Of what and when a CRL tells, which is quickly read: its entries are not looked at."""
+
+    issuer: bytes
+    this_update: datetime
+    next_update: datetime
+    of_customers: bool
+    of_authorities: bool
+
+    @classmethod
+    def read(cls, data: bytes, issuers: Sequence[x509.Certificate], now: datetime) -> CrlHeading:
+        """Check a CRL as `RevocationList.read` does, but for its entries."""
+        return _checked(data, issuers, now)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +74,19 @@ class RevocationList:
         Delta CRLs, indirect ones and those for some reasons only are refused: a certificate that
         is not on them may be revoked all the same.
         """
-        if len(data) > MAX_CRL:
-            raise RevocationInvalid(f"{len(data)} bytes, at most {MAX_CRL} are looked at")
+        heading, crl = _checked(data, issuers, now)
         try:
-            is_pem = data.lstrip().startswith(b"-----BEGIN")
-            crl = x509.load_pem_x509_crl(data) if is_pem else x509.load_der_x509_crl(data)
-            issuer = _issuer(crl, issuers)
-            scope = _scope(crl)
-            next_update = check_period(crl.last_update_utc, crl.next_update_utc, now)
             revoked = {entry.serial_number: _revoked(entry) for entry in crl}
         except _UNREADABLE as error:
             raise RevocationInvalid("not a CRL that can be read") from error
-        return cls(issuer_id(issuer), crl.last_update_utc, next_update, revoked, *scope)
+        return cls(
+            heading.issuer,
+            heading.this_update,
+            heading.next_update,
+            revoked,
+            heading.of_customers,
+            heading.of_authorities,
+        )
 
     @property
     def edition(self) -> tuple[datetime, bool, bool]:
@@ -87,6 +104,22 @@ class RevocationList:
         if at < self.this_update:
             return self.this_update <= certificate.not_valid_after_utc
         return at < self.next_update
+
+
+def _checked(
+    data: bytes, issuers: Sequence[x509.Certificate], now: datetime
+) -> tuple[CrlHeading, x509.CertificateRevocationList]:
+    if len(data) > MAX_CRL:
+        raise RevocationInvalid(f"{len(data)} bytes, at most {MAX_CRL} are looked at")
+    try:
+        is_pem = data.lstrip().startswith(b"-----BEGIN")
+        crl = x509.load_pem_x509_crl(data) if is_pem else x509.load_der_x509_crl(data)
+        issuer = _issuer(crl, issuers)
+        scope = _scope(crl)
+        next_update = check_period(crl.last_update_utc, crl.next_update_utc, now)
+        return CrlHeading(issuer_id(issuer), crl.last_update_utc, next_update, *scope), crl
+    except _UNREADABLE as error:
+        raise RevocationInvalid("not a CRL that can be read") from error
 
 
 def _issuer(

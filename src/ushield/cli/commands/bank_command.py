@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ushield.cli.commands import (
+    bank_archive_command,
     bank_audit_command,
     bank_challenges,
     bank_policy_command,
@@ -34,5 +35,6 @@ for each in (
     bank_register.restored,
 ):
     command.add_command(each)
+command.add_command(bank_archive_command.command, "archive")
 command.add_command(bank_audit_command.command, "audit")
 command.add_command(bank_policy_command.command, "policy")
