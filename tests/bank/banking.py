@@ -81,7 +81,8 @@ class Bench:
     @classmethod
     def open(cls, url: str, clock: MovableClock | None = None, **settings: Any) -> Self:
         clock = clock or MovableClock()
-        return cls(url, Bank.open(url, verifier=VERIFIER, clock=clock, **settings), clock)
+        settings = {"verifier": VERIFIER} | settings
+        return cls(url, Bank.open(url, clock=clock, **settings), clock)
 
     def again(self, **settings: Any) -> Self:
         """Another process's bank, as far as the database can tell."""

@@ -83,6 +83,63 @@ def test_a_signature_is_accepted_once_and_a_replay_has_its_code(branch: Branch) 
     assert branch.refused(50, "challenge", challenge, "--withdraw")["code"] == "challenge-settled"
 
 
+POLICY = """
+version = 1
+[default]
+kinds = ["transfer", "batch"]
+attestation = "optional"
+virtual_tokens = ["%s"]
+amount.any.CNY = "2000"
+daily.together.CNY = "2000"
+"""
+
+
+def under_policy(branch: Branch) -> None:
+    (branch.folder / "policy.toml").write_text(POLICY % branch.serial)
+    (branch.folder / "bank.toml").write_text(
+        'policy = "policy.toml"\ntime_zone = "Asia/Shanghai"\n'
+    )
+
+
+def test_what_the_policy_refuses_has_a_code_of_its_own_and_names_its_rules(branch: Branch) -> None:
+    under_policy(branch)
+    for order, code in (("A1", 0), ("A2", 42)):
+        challenge, transaction = branch.issue(order=order)
+        signature = branch.sign(transaction)
+        if code == 0:
+            branch.done("accept", challenge, signature)
+            continue
+        error = branch.refused(code, "accept", challenge, signature)
+        assert error["code"] == "policy-refused"
+        assert error["facts"] == {
+            "reason": "policy-refused",
+            "rule": "daily-total-over-limit",
+            "rules": ["daily-total-over-limit"],
+        }
+        assert branch.done("challenge", challenge)["state"] == "issued"
+
+
+def test_a_batch_is_accepted_with_its_rows(branch: Branch) -> None:
+    under_policy(branch)
+    rows = branch.enrolled.folder / "rows.csv"
+    rows.write_text("payee,account,bank,amount\n张三,6222021001098765432,北京,500.00\n")
+    shown = told(run("--json", "batch", "show", str(rows), "--currency", "CNY"))
+    draft = {name: DRAFT[name] for name in ("payer", "currency", "memo")} | {
+        "kind": "batch",
+        "count": shown["count"],
+        "total": shown["total"],
+        "digest": shown["digest"],
+    }
+    path, out = branch.enrolled.folder / "batch.json", branch.enrolled.folder / "to-sign.json"
+    path.write_text(json.dumps(draft))
+    issued = branch.done("issue", str(path), "--customer", "alice", "-o", str(out))
+    signature = branch.sign(out)
+    error = branch.refused(42, "accept", issued["challenge"], signature)
+    assert error["facts"]["rules"] == ["batch-rows-unchecked"]
+    accepted = branch.done("accept", issued["challenge"], signature, "--batch", str(rows))
+    assert accepted["display"] is True
+
+
 def test_an_order_is_asked_for_once(branch: Branch) -> None:
     challenge, _ = branch.issue()
     draft, out = branch.enrolled.folder / "draft.json", branch.enrolled.folder / "out.json"

@@ -21,6 +21,7 @@ from ushield.bank.audit.entries import AuditEvent, Decision, record
 from ushield.bank.challenges import ChallengeState
 from ushield.bank.customers import TokenState
 from ushield.bank.judgement import (
+    Acceptance,
     AcceptedTransaction,
     Guard,
     IssuedChallenge,
@@ -28,26 +29,35 @@ from ushield.bank.judgement import (
     judge,
     receipt_of,
 )
+from ushield.bank.moments import instant
+from ushield.bank.policy.refusal import PolicyRefused
 from ushield.bank.rejection import RejectionReason, TransactionRejected
 from ushield.bank.store.statements import Lookup, Statement
 from ushield.bank.store.store import Conflict
 from ushield.bank.store.tables import certificate, challenge, token
 
 if TYPE_CHECKING:
+    from ushield.bank.gate import PolicyGate
     from ushield.bank.judgement import Signed
+    from ushield.bank.policy.facts import BatchFacts
+    from ushield.bank.spending import Spending
 
-__all__ = ["Presented", "decide"]
+__all__ = ["Presented", "decide", "decision_on", "read_challenges", "read_signers"]
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class Presented:
-    """A signature (DER) that came for a challenge, and what the verifier said of it."""
+    """A signature (DER) that came for a challenge, and what the verifier said of it.
+
+    ``batch`` is what the rows of a batch are, if they were compared with what was signed.
+    """
 
     challenge_id: str
     signature: bytes
     verdict: Signed | TransactionRejected
+    batch: BatchFacts | None = None
 
 
 _CHALLENGES = Lookup(
@@ -58,6 +68,7 @@ _CHALLENGES = Lookup(
         challenge.c.state,
         challenge.c.issued_at,
         challenge.c.expires_at,
+        challenge.c.proposed,
     ),
     challenge.c.id,
 )
@@ -70,6 +81,7 @@ _SIGNERS = Lookup(
         token.c.customer_id,
         token.c.counter,
         token.c.revision,
+        token.c.person,
     ).select_from(certificate.join(token, token.c.serial == certificate.c.token_serial)),
     certificate.c.sha256,
 )
@@ -94,6 +106,7 @@ _CONSUME = Statement(
         challenge.c.id == bindparam("challenge_id"),
         challenge.c.state == ChallengeState.ISSUED.value,
         challenge.c.expires_at > bindparam("now"),
+        challenge.c.proposed == 0,
     )
     .values(
         state=ChallengeState.CONSUMED.value,
@@ -107,12 +120,17 @@ _FRAUD = frozenset((RejectionReason.COUNTER_REPEATED, RejectionReason.COUNTER_WE
 
 
 def decide(
-    connection: Connection, presented: Sequence[Presented], at: int, guards: Sequence[Guard]
+    connection: Connection,
+    presented: Sequence[Presented],
+    at: int,
+    guards: Sequence[Guard],
+    gate: PolicyGate | None = None,
 ) -> list[AcceptedTransaction | TransactionRejected]:
     """Accept or reject each of ``presented`` at ``at``, in their order; record all of it.
 
-    A signer's signatures are judged by their counters, lowest first. `Conflict` if the database
-    moved on meanwhile: roll back, and decide again.
+    ``gate`` is the bank's policy, without which nothing is accepted that no screen showed. A
+    signer's signatures are judged by their counters, lowest first. `Conflict` if the database moved
+    on meanwhile: roll back, and decide again.
     """
     outcomes: list[AcceptedTransaction | TransactionRejected | None] = [None] * len(presented)
     for position, each in enumerate(presented):
@@ -125,8 +143,14 @@ def decide(
     ]
     came = {digest: position for position, *_, digest in reversed(held)}
     held.sort(key=lambda found: (came[found[3]], _counter(found[2])))
-    issued = _read_challenges(connection, {each.challenge_id for each in presented})
-    signers = _read_signers(connection, {digest for *_, digest in held})
+    issued = read_challenges(connection, {each.challenge_id for each in presented})
+    spending = None
+    if gate is not None:
+        # From here on to the end nobody else pays for these customers.
+        spending = gate.lock(
+            connection, {found.customer_id for found in issued.values()}, instant(at)
+        )
+    signers = read_signers(connection, {digest for *_, digest in held})
     writing = _Writing(at)
     accepted: list[AcceptedTransaction] = []
     counters = {signer.token_serial: signer.counter for signer in signers.values()}
@@ -136,9 +160,18 @@ def decide(
         if signer is not None:
             signer = replace(signer, counter=counters[signer.token_serial])
         try:
-            acceptance = judge(each.challenge_id, found, signer, verified, at=at, earlier=accepted)
+            acceptance = judge(
+                each.challenge_id,
+                found,
+                signer,
+                verified,
+                at=at,
+                earlier=accepted,
+                batch=each.batch,
+            )
             for guard in guards:
                 guard(acceptance, connection)
+            _ask_policy(acceptance, gate, spending)
         except TransactionRejected as rejected:
             outcomes[position] = rejected
             if signer is not None and rejected.reason in _FRAUD:
@@ -160,15 +193,27 @@ def decide(
             writing.take(each, verified, digest)
     writing.count(signers, counters)
     writing.write(connection)
+    if spending is not None:
+        spending.write(connection)
     settled = [outcome for outcome in outcomes if outcome is not None]
     record(
         connection,
         [
-            _decision(each, outcome, issued.get(each.challenge_id), at)
+            decision_on(each, outcome, issued.get(each.challenge_id), at, gate)
             for each, outcome in zip(presented, settled, strict=True)
         ],
     )
     return settled
+
+
+def _ask_policy(acceptance: Acceptance, gate: PolicyGate | None, spending: Spending | None) -> None:
+    if gate is not None and spending is not None:
+        gate.approve(acceptance, spending)
+    elif receipt_of(acceptance.verified) is None:
+        raise TransactionRejected(
+            "no screen showed what was signed, and no policy says what may be signed so",
+            reason=RejectionReason.BLIND_SIGNATURE,
+        )
 
 
 class _Writing:
@@ -236,25 +281,29 @@ def _counter(verified: Signed) -> int:
     return 0 if receipt is None else receipt.counter
 
 
-def _read_challenges(connection: Connection, identifiers: set[str]) -> dict[str, IssuedChallenge]:
+def read_challenges(connection: Connection, identifiers: set[str]) -> dict[str, IssuedChallenge]:
+    """The challenges of these ids, by them."""
     known = [each for each in identifiers if _ID.fullmatch(each) is not None]
     if not known:
         return {}
     return {row[0]: IssuedChallenge(*row) for row in _CHALLENGES.find(connection, known)}
 
 
-def _read_signers(connection: Connection, digests: set[bytes]) -> dict[bytes, RegisteredSigner]:
+def read_signers(connection: Connection, digests: set[bytes]) -> dict[bytes, RegisteredSigner]:
+    """The signers enrolled with certificates of these SHA-256 (32 bytes), by them."""
     if not digests:
         return {}
     return {row[0]: RegisteredSigner(*row) for row in _SIGNERS.find(connection, list(digests))}
 
 
-def _decision(
+def decision_on(
     each: Presented,
     outcome: AcceptedTransaction | TransactionRejected,
     found: IssuedChallenge | None,
     at: int,
+    gate: PolicyGate | None,
 ) -> Decision:
+    """The entry of the log on what was decided about ``each``."""
     facts: dict[str, str | int | None] = {"signature_sha256": sha256(each.signature).hexdigest()}
     if not isinstance(each.verdict, TransactionRejected):
         facts["certificate_sha256"] = sha256(each.verdict.certificate).hexdigest()
@@ -262,6 +311,10 @@ def _decision(
         if receipt is not None:
             facts["token"] = receipt.serial
             facts["counter"] = receipt.counter
+    if gate is not None:
+        facts["policy"] = gate.policy.digest
+    if isinstance(outcome, PolicyRefused):
+        facts["rules"] = " ".join(outcome.rules)
     if isinstance(outcome, AcceptedTransaction):
         event, reason = AuditEvent.ACCEPTED, None
     else:

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 MAX_LIFETIME = timedelta(days=1)
-"""The longest time a challenge may live."""
+"""The longest time a challenge may live that one person answers."""
 
 _SECOND = 1_000_000
 _DRAFT = "draft"
@@ -141,19 +141,20 @@ def issue_challenge(
     *,
     now: datetime,
     lifetime: timedelta,
+    longest: timedelta = MAX_LIFETIME,
     repeat: bool,
 ) -> Challenge | DuplicateOrder:
     """Issue a challenge for ``draft``, whose own challenge is replaced.
 
-    It lives until the draft's ``expires``, or for ``lifetime`` where it has none; `MAX_LIFETIME` at
-    most (`TransactionInvalid`). `CustomerUnknown` if there is no such customer.
+    It lives until the draft's ``expires``, or for ``lifetime`` where it has none, and not for more
+    than ``longest`` (`TransactionInvalid`). `CustomerUnknown` if there is no such customer.
 
     `DuplicateOrder` is returned, not raised, so that the log keeps it, if the customer's order
     number stands in a challenge that is live or consumed. With ``repeat``, a live one for the very
     same draft is given out again instead.
     """
     at = microseconds(now)
-    expires_at = _expiry(draft, at, lifetime)
+    expires_at = _expiry(draft, at, lifetime, longest)
     if not _CUSTOMERS.find(connection, [customer_id]):
         raise CustomerUnknown(f"there is no customer {customer_id}")
     identifier = secrets.token_hex(16)
@@ -249,8 +250,8 @@ def find_challenge(connection: Connection, identifier: str, at: int) -> Challeng
     )
 
 
-def _expiry(draft: Transaction, at: int, lifetime: timedelta) -> int:
-    latest = at + MAX_LIFETIME // timedelta(microseconds=1)
+def _expiry(draft: Transaction, at: int, lifetime: timedelta, longest: timedelta) -> int:
+    latest = at + longest // timedelta(microseconds=1)
     if draft.expires is not None:
         expires_at = microseconds(draft.expires)
     else:
@@ -259,7 +260,7 @@ def _expiry(draft: Transaction, at: int, lifetime: timedelta) -> int:
         latest += _SECOND
     if not at < expires_at <= latest:
         raise TransactionInvalid(
-            f"expires: must be in the future, and not by more than {MAX_LIFETIME}", field="expires"
+            f"expires: must be in the future, and not by more than {longest}", field="expires"
         )
     return expires_at
 

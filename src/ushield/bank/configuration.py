@@ -1,4 +1,4 @@
-"""A bank in a folder: where its database, its CAs and its audit key are, in ``bank.toml``."""
+"""A bank in a folder: its database, its CAs, its policy and its keys, in ``bank.toml``."""
 
 from __future__ import annotations
 
@@ -6,25 +6,32 @@ import tomllib
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
-from ushield.errors import InputInvalid
+from ushield.bank.settings import (
+    ConfigurationInvalid,
+    RevocationConfiguration,
+    check_settings,
+)
 
 if TYPE_CHECKING:
     from ushield.bank.audit.keys import FileAuditSigner
     from ushield.bank.facade import Bank
+    from ushield.bank.policy.policy import Policy
+    from ushield.bank.revocation import RevocationIndex, RevocationRefresher
+    from ushield.bank.trust import TrustStore
 
-__all__ = ["FILE_NAME", "BankConfiguration", "ConfigurationInvalid"]
+__all__ = [
+    "FILE_NAME",
+    "BankConfiguration",
+    "ConfigurationInvalid",
+    "RevocationConfiguration",
+]
 
 FILE_NAME = "bank.toml"
 _LONGEST = 1 << 16
-
-
-class ConfigurationInvalid(InputInvalid):
-    """A bank's folder whose ``bank.toml`` is missing or says something else than it may."""
-
-    code = "bank-configuration-invalid"
-    default_remedy = "Make a bank's folder: `ushield bank init DIR --ca FILE`."
+_LONGEST_CA = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +40,9 @@ class BankConfiguration:
 
     ``store`` is the database: a file's path, or ``postgresql://..``. ``ca`` has the CAs of
     customers' certificates (PEM), ``audit_key`` the key that seals the log. ``lifetime`` is how
-    long a challenge lives, in seconds; ``accept_virtual`` takes signatures of virtual tokens.
+    long a challenge lives, in seconds. ``accept_virtual`` takes signatures of virtual tokens; where
+    there is a ``policy``, that names them instead. ``blind_ca`` has the CAs of keys without a
+    display, which only a policy lets sign. Days and months are those of ``time_zone`` (IANA).
     """
 
     folder: Path
@@ -42,6 +51,10 @@ class BankConfiguration:
     audit_key: str = "audit-key.pem"
     lifetime: int = 300
     accept_virtual: bool = False
+    policy: str | None = None
+    blind_ca: str | None = None
+    time_zone: str = "UTC"
+    revocation: RevocationConfiguration | None = None
 
     @classmethod
     def load(cls, folder: str | Path) -> BankConfiguration:
@@ -55,7 +68,7 @@ class BankConfiguration:
             raise ConfigurationInvalid(f"{path}: {error.strerror}") from error
         except ValueError as error:
             raise ConfigurationInvalid(f"{path}: {error}") from error
-        return cls(folder=Path(folder), **_checked(path, found))
+        return cls(folder=Path(folder), **check_settings(path, found))
 
     @property
     def url(self) -> str:
@@ -64,27 +77,46 @@ class BankConfiguration:
             return self.store
         return f"sqlite:///{self._path(self.store).absolute()}"
 
-    def open(self, *, timeout: float = 5.0) -> Bank:
-        """Open the bank; as `Bank.open`, and `CertificateInvalid` for its CAs."""
-        from ushield.bank.facade import Bank
-        from ushield.bank.trust import TrustStore
-        from ushield.bank.verification import Verifier
+    def open(self, *, timeout: float = 5.0, pool_size: int = 8) -> Bank:
+        """Open the bank; as `Bank.open`, `CertificateInvalid` for its CAs, and `PolicyInvalid`.
 
-        trust = TrustStore.load(self.read_ca())
-        return Bank.open(
+        CRLs are fetched when the first signature comes, and then in the background until the bank
+        is closed. What cannot be fetched is logged; signatures are refused once nothing that is
+        known is new enough.
+        """
+        from ushield.bank.facade import Bank
+        from ushield.bank.verification import Verifier
+        from ushield.bank.verifier import BlindToo, SignatureVerifier, UpToDate
+
+        trust = self._trust(self.ca)
+        blind = None if self.blind_ca is None else self._trust(self.blind_ca)
+        policy = self._policy()
+        index = self._index(trust, blind)
+        judge = Verifier(
+            trust,
+            accept_virtual=self.accept_virtual or policy is not None,
+            accept_blind=blind,
+            revocation=index,
+        )
+        verifier: SignatureVerifier = judge if blind is None else BlindToo(judge)
+        refresher = None if index is None else self._refresher(index)
+        if refresher is not None:
+            verifier = UpToDate(verifier, refresher)
+        bank = Bank.open(
             self.url,
-            verifier=Verifier(trust, accept_virtual=self.accept_virtual),
+            verifier=verifier,
             lifetime=timedelta(seconds=self.lifetime),
+            policy=policy,
+            zone=ZoneInfo(self.time_zone),
             timeout=timeout,
         )
+        if refresher is not None:
+            bank.on_close(refresher.close)
+        return bank
 
     def read_ca(self) -> bytes:
         """The CAs of customers' certificates, as their file has them; `ConfigurationInvalid`."""
-        path = self._path(self.ca)
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise ConfigurationInvalid(f"{path}: {error.strerror}") from error
+        return self._read(self.ca, _LONGEST_CA)
 
     def audit_signer(self) -> FileAuditSigner:
         """The key that seals the log; `InputInvalid`."""
@@ -92,26 +124,51 @@ class BankConfiguration:
 
         return FileAuditSigner.load(self._path(self.audit_key))
 
+    def _policy(self) -> Policy | None:
+        if self.policy is None:
+            return None
+        from ushield.bank.policy.loading import MAX_POLICY, load_policy
+
+        return load_policy(self._read(self.policy, MAX_POLICY + 1))
+
+    def _trust(self, name: str) -> TrustStore:
+        from ushield.bank.trust import TrustStore
+
+        return TrustStore.load(self._read(name, _LONGEST_CA))
+
+    def _index(self, *trusted: TrustStore | None) -> RevocationIndex | None:
+        if self.revocation is None:
+            return None
+        from ushield.bank.revocation import RevocationIndex
+
+        return RevocationIndex(
+            issuer
+            for trust in trusted
+            if trust is not None
+            for issuer in (*trust.anchors, *trust.intermediates)
+        )
+
+    def _refresher(self, index: RevocationIndex) -> RevocationRefresher | None:
+        if self.revocation is None:
+            return None
+        from ushield.bank.revocation import FileSource, HttpSource, RevocationRefresher
+
+        return RevocationRefresher(
+            index,
+            [
+                HttpSource(each) if "://" in each else FileSource(self._path(each))
+                for each in self.revocation.crl
+            ],
+            at_least_every=timedelta(seconds=self.revocation.refresh),
+        )
+
+    def _read(self, name: str, at_most: int) -> bytes:
+        path = self._path(name)
+        try:
+            with path.open("rb") as stream:
+                return stream.read(at_most)
+        except OSError as error:
+            raise ConfigurationInvalid(f"{path}: {error.strerror}") from error
+
     def _path(self, name: str) -> Path:
         return self.folder / name
-
-
-_KINDS: dict[str, type] = {
-    "store": str,
-    "ca": str,
-    "audit_key": str,
-    "lifetime": int,
-    "accept_virtual": bool,
-}
-
-
-def _checked(path: Path, found: dict[str, Any]) -> dict[str, Any]:
-    for name, value in found.items():
-        kind = _KINDS.get(name)
-        if kind is None:
-            raise ConfigurationInvalid(f"{path}: {name}: unknown; there are {', '.join(_KINDS)}")
-        if type(value) is not kind:
-            raise ConfigurationInvalid(f"{path}: {name}: must be {kind.__name__}")
-    if not 1 <= found.get("lifetime", 1) <= 86400:
-        raise ConfigurationInvalid(f"{path}: lifetime: 1 to 86400 seconds")
-    return found

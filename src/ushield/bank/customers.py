@@ -28,6 +28,7 @@ from ushield.bank.errors import (
 )
 from ushield.bank.lifecycle.revocation_queue import queue_revocations
 from ushield.bank.moments import instant, microseconds
+from ushield.bank.policy.facts import CustomerFacts
 from ushield.bank.store.tables import certificate, customer, token
 from ushield.errors import CertificateInvalid, InputInvalid
 
@@ -37,10 +38,13 @@ __all__ = [
     "TokenRecord",
     "TokenState",
     "add_customer",
+    "assign_token",
     "change_certificate",
     "check_serial",
     "enrol_certificate",
     "find_certificate",
+    "find_checkers",
+    "find_facts",
     "find_token",
     "find_tokens",
     "keep_revoked",
@@ -70,7 +74,8 @@ class TokenRecord:
     """What the bank knows of a token.
 
     ``counter`` is the highest signature counter accepted from it, ``alarms`` how often a signature
-    came with one that had been passed already, the last time at ``alarmed_at``.
+    came with one that had been passed already, the last time at ``alarmed_at``. ``person`` of the
+    customer has it, and with ``checks`` may check payments; ``None`` is the customer.
     """
 
     serial: str
@@ -80,6 +85,8 @@ class TokenRecord:
     changed_at: datetime
     alarms: int
     alarmed_at: datetime | None
+    person: str | None = None
+    checks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +112,93 @@ _EVENTS = {
 }
 
 
-def add_customer(connection: Connection, customer_id: str, name: str | None, at: int) -> None:
-    """Register a customer; nothing happens if that was done before with the same name.
+def add_customer(
+    connection: Connection,
+    customer_id: str,
+    name: str | None,
+    at: int,
+    *,
+    profile: str | None = None,
+) -> None:
+    """Register a customer; nothing happens if that was done before with the same facts.
 
     `InputInvalid` for an id other than 1 to 64 of A-Z a-z 0-9 . _ -, `DuplicateEntry` if it has
-    another name.
+    another name or profile.
     """
     if _ID.fullmatch(customer_id) is None:
         raise InputInvalid("a customer's id: 1 to 64 of A-Z a-z 0-9 . _ -")
-    found = connection.execute(select(customer.c.name).where(customer.c.id == customer_id)).first()
+    found = connection.execute(
+        select(customer.c.name, customer.c.profile).where(customer.c.id == customer_id)
+    ).first()
     if found is not None:
         if found.name != name:
             raise DuplicateEntry(f"customer {customer_id} is registered, by another name")
+        if found.profile != profile:
+            raise DuplicateEntry(f"customer {customer_id} is registered, with another profile")
         return
-    connection.execute(insert(customer).values(id=customer_id, name=name, created_at=at))
+    if profile is not None and not 1 <= len(profile) <= 64:
+        raise InputInvalid("a profile's name has 1 to 64 characters")
+    connection.execute(
+        insert(customer).values(id=customer_id, name=name, profile=profile, created_at=at)
+    )
+    facts: dict[str, str | int | None] = {"name": name}
+    if profile is not None:
+        facts["profile"] = profile
     record(
         connection,
-        [Decision(at, AuditEvent.CUSTOMER_ADDED, customer_id=customer_id, facts={"name": name})],
+        [Decision(at, AuditEvent.CUSTOMER_ADDED, customer_id=customer_id, facts=facts)],
     )
+
+
+def find_facts(connection: Connection, customer_id: str) -> CustomerFacts:
+    """What a policy wants to know of a customer; `CustomerUnknown`."""
+    row = connection.execute(select(customer.c.profile).where(customer.c.id == customer_id)).first()
+    if row is None:
+        raise CustomerUnknown(f"there is no customer {customer_id}")
+    return CustomerFacts(customer_id, row.profile)
+
+
+def assign_token(
+    connection: Connection, serial: str, person: str, *, checks: bool, at: int
+) -> TokenRecord:
+    """Say who of a customer has a token, and whether they may check its payments.
+
+    Whoever had it before may have signed by it what waits for checkers; that stays theirs.
+    `TokenUnknown`; `InputInvalid` for an id that is none.
+    """
+    if _ID.fullmatch(person) is None:
+        raise InputInvalid("a person's id: 1 to 64 of A-Z a-z 0-9 . _ -")
+    before = find_token(connection, serial)
+    if (before.person, before.checks) == (person, checks):
+        return before
+    connection.execute(
+        update(token)
+        .where(token.c.serial == serial)
+        .values(person=person, checks=int(checks), revision=token.c.revision + 1, changed_at=at)
+    )
+    facts: dict[str, str | int | None] = {
+        "token": serial,
+        "person": person,
+        "checks": int(checks),
+    }
+    record(
+        connection,
+        [Decision(at, AuditEvent.TOKEN_ASSIGNED, customer_id=before.customer_id, facts=facts)],
+    )
+    return find_token(connection, serial)
+
+
+def find_checkers(connection: Connection, customer_id: str) -> frozenset[str]:
+    """The people who may check a customer's payments: by a token that is not lost."""
+    rows = connection.execute(
+        select(token.c.person).where(
+            token.c.customer_id == customer_id,
+            token.c.state == TokenState.ACTIVE.value,
+            token.c.checks == 1,
+            token.c.person.is_not(None),
+        )
+    )
+    return frozenset(row.person for row in rows)
 
 
 def enrol_certificate(
@@ -314,6 +390,8 @@ def _read_token(row: Row[Any]) -> TokenRecord:
         changed_at=instant(row.changed_at),
         alarms=row.alarms,
         alarmed_at=None if row.alarmed_at is None else instant(row.alarmed_at),
+        person=row.person,
+        checks=bool(row.checks),
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from contextlib import ExitStack
+from datetime import UTC, timedelta, tzinfo
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -19,12 +20,14 @@ from ushield.bank.challenges import Challenge, ChallengeRecord
 from ushield.bank.clock_check import MOST_SKEW, check_clock
 from ushield.bank.customers import CertificateState, EnrolledCertificate, TokenRecord
 from ushield.bank.errors import DuplicateOrder
+from ushield.bank.gate import PolicyGate
 from ushield.bank.judgement import AcceptedTransaction, Guard
 from ushield.bank.lifecycle.attestations import StoredAttestations, StoredLosses
 from ushield.bank.lifecycle.enrolments import Enrolments
 from ushield.bank.lifecycle.revocations import Revocations
 from ushield.bank.lifecycle.unblocking import Unblocking
 from ushield.bank.moments import Clock, microseconds, system_clock
+from ushield.bank.presenting import present
 from ushield.bank.rejection import TransactionRejected
 from ushield.bank.store.store import Store
 from ushield.errors import InputInvalid
@@ -33,8 +36,10 @@ if TYPE_CHECKING:
     from ushield.bank.audit.heads import SignedHead
     from ushield.bank.audit.keys import AuditPublicKey, AuditSigner
     from ushield.bank.authorities.protocol import CertificateAuthority
+    from ushield.bank.batch import VerifiedRows
     from ushield.bank.lifecycle.policy import EnrolmentPolicy
     from ushield.bank.lifecycle.unblock_keys import UnblockSigner
+    from ushield.bank.policy.policy import Policy
     from ushield.bank.verifier import SignatureVerifier
     from ushield.transaction.model import Transaction
 
@@ -61,12 +66,17 @@ class Bank:
         clock: Clock = system_clock,
         lifetime: timedelta = timedelta(minutes=5),
         guards: Sequence[Guard] = (),
+        policy: Policy | None = None,
+        zone: tzinfo = UTC,
     ) -> None:
         self._store = store
         self._verifier = verifier
         self._clock = clock
         self._lifetime = lifetime
         self._guards = tuple(guards)
+        self._gate = None if policy is None else PolicyGate(policy, zone)
+        self._closing = ExitStack()
+        self._closing.callback(store.close)
 
     @classmethod
     def open(
@@ -77,14 +87,18 @@ class Bank:
         clock: Clock = system_clock,
         lifetime: timedelta = timedelta(minutes=5),
         guards: Sequence[Guard] = (),
+        policy: Policy | None = None,
+        zone: tzinfo = UTC,
         timeout: float = 5.0,
         pool_size: int = 8,
     ) -> Self:
         """Open the bank's database, which `create_store` or ``ushield bank init`` has made.
 
         ``url`` is ``sqlite:///PATH`` or ``postgresql://[USER@][HOST]/NAME``. ``lifetime`` is for
-        challenges of transactions without an expiry of their own. ``guards`` are the bank's own
-        rules. Waiting for the database ends after about ``timeout`` seconds.
+        challenges of transactions without an expiry of their own. ``policy`` is asked about each
+        signature, with what the customer paid on that day and in that month of ``zone``; all
+        processes of a bank must have the same. ``guards`` are further rules. Waiting for the
+        database ends after about ``timeout`` seconds.
 
         `StoreUnavailable`, `StoreOutdated`, `StoreRestored`; `ClockSkewed` if this machine's clock,
         unless another was handed in, is not the database's.
@@ -96,7 +110,15 @@ class Bank:
         except BaseException:
             store.close()
             raise
-        return cls(store, verifier, clock=clock, lifetime=lifetime, guards=guards)
+        return cls(
+            store,
+            verifier,
+            clock=clock,
+            lifetime=lifetime,
+            guards=guards,
+            policy=policy,
+            zone=zone,
+        )
 
     @property
     def store(self) -> Store:
@@ -114,18 +136,26 @@ class Bank:
         """Ask ``customer`` to sign ``transaction``: what to hand out is in the challenge.
 
         The transaction's own challenge is replaced by a new one; its expiry is kept if it has one.
+        Where the policy wants checkers, it lives as long as a proposal may; else a day at most.
         `DuplicateOrder` if the customer's order number stands in a challenge that is live or was
         accepted; with ``repeat``, a live one for the same transaction is given out again.
         `CustomerUnknown`, `TransactionInvalid` (its expiry), `StoreError`.
         """
 
         def work(connection: Connection) -> Challenge | DuplicateOrder:
+            usual, longest = self._lifetime, challenges.MAX_LIFETIME
+            if self._gate is not None:
+                facts = customers.find_facts(connection, customer)
+                control = self._gate.policy.control(facts, transaction)
+                if control.checkers:
+                    usual, longest = control.lifetime, max(longest, control.lifetime)
             return challenges.issue_challenge(
                 connection,
                 transaction,
                 customer,
                 now=self._clock(),
-                lifetime=self._lifetime if lifetime is None else lifetime,
+                lifetime=usual if lifetime is None else lifetime,
+                longest=longest,
                 repeat=repeat,
             )
 
@@ -134,13 +164,17 @@ class Bank:
             raise outcome
         return outcome
 
-    def accept(self, challenge_id: str, signature: bytes) -> AcceptedTransaction:
+    def accept(
+        self, challenge_id: str, signature: bytes, *, rows: VerifiedRows | None = None
+    ) -> AcceptedTransaction:
         """Accept ``signature`` (CMS SignedData in DER) for a challenge, once.
 
-        `TransactionRejected` carries the reason; the challenge is then as it was before.
+        ``rows`` are those of a batch, verified against the challenge's message; a policy wants
+        them. `TransactionRejected` carries the reason; the challenge is then as it was before.
         `StoreError`: nothing was accepted; `OutcomeUnknown`: ask `challenge`.
         """
-        (outcome,) = self.accept_many([(challenge_id, signature)])
+        judged = [present(self._verifier, challenge_id, signature, self._clock(), rows)]
+        (outcome,) = self._decide(judged)
         if isinstance(outcome, TransactionRejected):
             raise outcome
         return outcome
@@ -156,8 +190,12 @@ class Bank:
             raise InputInvalid(f"{len(presented)} signatures, at most {MOST_AT_ONCE} at once")
         if not presented:
             return []
-        judged = [self._verify(challenge_id, data) for challenge_id, data in presented]
-        return self._write(lambda connection, at: decide(connection, judged, at, self._guards))
+        return self._decide(
+            [
+                present(self._verifier, challenge_id, data, self._clock())
+                for challenge_id, data in presented
+            ]
+        )
 
     def challenge(self, challenge_id: str) -> ChallengeRecord:
         """What became of a challenge; `ChallengeUnknown`."""
@@ -174,12 +212,19 @@ class Bank:
             lambda connection, at: challenges.withdraw_challenge(connection, challenge_id, at)
         )
 
-    def add_customer(self, customer: str, name: str | None = None) -> None:
+    def add_customer(
+        self, customer: str, name: str | None = None, *, profile: str | None = None
+    ) -> None:
         """Register a customer: an id of 1 to 64 of A-Z a-z 0-9 . _ -, and perhaps a name.
 
-        Nothing happens if that was done before; `DuplicateEntry` if by another name.
+        ``profile`` is the one of the policy that holds for it. Nothing happens if that was done
+        before; `DuplicateEntry` if by another name or profile.
         """
-        self._write(lambda connection, at: customers.add_customer(connection, customer, name, at))
+        self._write(
+            lambda connection, at: customers.add_customer(
+                connection, customer, name, at, profile=profile
+            )
+        )
 
     def enrol(self, customer: str, certificate: bytes, *, token: str) -> EnrolledCertificate:
         """Take the customer's signatures by ``certificate`` (DER) of the token of this serial.
@@ -193,6 +238,17 @@ class Bank:
             )
         )
 
+    def assign(self, token: str, person: str, *, checks: bool = False) -> TokenRecord:
+        """Say who of a customer has a token, and whether they may check its payments.
+
+        ``person`` is an id as a customer's, of that customer only. Without it the customer is one
+        person, who has all its tokens. `TokenUnknown`.
+        """
+        return self._write(
+            lambda connection, at: customers.assign_token(
+                connection, token, person, checks=checks, at=at
+            )
+        )
     def enrolments(self, policy: EnrolmentPolicy, authority: CertificateAuthority) -> Enrolments:
         """What enrols tokens as ``policy`` wants it, with certificates by ``authority``."""
         return Enrolments(self._store, policy, authority, clock=self._clock)
@@ -280,9 +336,13 @@ class Bank:
         """An enrolled certificate, by the SHA-256 of its DER; `CertificateUnknown`."""
         return self._store.read(lambda connection: customers.find_certificate(connection, sha256))
 
+    def on_close(self, close: Callable[[], object]) -> None:
+        """Have ``close`` called when the bank is closed, such as of what works beside it."""
+        self._closing.callback(close)
+
     def close(self) -> None:
         """Let go of the database; idempotent."""
-        self._store.close()
+        self._closing.close()
 
     def __enter__(self) -> Self:
         return self
@@ -302,9 +362,9 @@ class Bank:
         # The clock is read when the transaction has begun: waiting for it may have taken a while.
         return self._store.write(lambda connection: work(connection, self._now()))
 
-    def _verify(self, challenge_id: str, signature: bytes) -> Presented:
-        at: datetime = self._clock()
-        try:
-            return Presented(challenge_id, signature, self._verifier.verify(signature, at))
-        except TransactionRejected as rejected:
-            return Presented(challenge_id, signature, rejected)
+    def _decide(
+        self, judged: Sequence[Presented]
+    ) -> list[AcceptedTransaction | TransactionRejected]:
+        return self._write(
+            lambda connection, at: decide(connection, judged, at, self._guards, self._gate)
+        )

@@ -15,6 +15,7 @@ from ushield.bank.moments import instant
 from ushield.bank.rejection import RejectionReason, TransactionRejected
 
 if TYPE_CHECKING:
+    from ushield.bank.policy.facts import BatchFacts
     from ushield.bank.verification import BlindTransaction, VerifiedTransaction
     from ushield.cms.receipt import Receipt
     from ushield.transaction.model import Transaction
@@ -27,6 +28,9 @@ __all__ = [
     "Guard",
     "IssuedChallenge",
     "RegisteredSigner",
+    "check_counter",
+    "check_message",
+    "check_signer",
     "judge",
     "receipt_of",
 ]
@@ -56,18 +60,22 @@ class AcceptedTransaction:
 class Acceptance:
     """What a guard is asked about: a signature that nothing else stands against.
 
-    ``last_counter`` is the highest accepted from the token before. ``earlier`` is what was accepted
-    in the same transaction, which the database does not have yet.
+    ``person`` has the token: the customer, or who the bank's register says. ``last_counter`` is the
+    highest accepted from the token before. ``earlier`` is what was accepted in the same
+    transaction, which the database does not have yet. ``batch`` is what the rows of a batch are,
+    if they were compared with what was signed.
     """
 
     challenge_id: str
     customer_id: str
     token_serial: str
+    person: str
     last_counter: int
     issued_at: datetime
     at: datetime
     verified: Signed
     earlier: tuple[AcceptedTransaction, ...]
+    batch: BatchFacts | None = None
 
 
 Guard = Callable[[Acceptance, Connection], None]
@@ -85,6 +93,7 @@ class IssuedChallenge:
     state: str
     issued_at: int
     expires_at: int
+    proposed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,12 @@ class RegisteredSigner:
     customer_id: str
     counter: int
     revision: int
+    holder: str | None = None
+
+    @property
+    def person(self) -> str:
+        """Who has the token."""
+        return self.customer_id if self.holder is None else self.holder
 
 
 def judge(
@@ -108,33 +123,35 @@ def judge(
     *,
     at: int,
     earlier: Sequence[AcceptedTransaction] = (),
+    batch: BatchFacts | None = None,
 ) -> Acceptance:
     """What the bank's own rules are asked about, or `TransactionRejected` with the reason.
 
     ``found`` and ``signer`` are what the database has for the challenge and for the signature's
     certificate, ``at`` is now, in microseconds since 1970.
     """
-    if found is None:
-        raise _rejected("the bank issued no such challenge", RejectionReason.CHALLENGE_UNKNOWN)
-    _check_challenge(found, verified, at)
-    if signer is None:
-        raise _rejected(
-            "the signer's certificate is not enrolled", RejectionReason.CERTIFICATE_NOT_ENROLLED
-        )
-    _check_signer(found, signer, verified)
+    found = check_message(found, verified)
+    _check_state(found, at)
+    signer = check_signer(found, signer, verified)
+    check_counter(signer, verified)
     return Acceptance(
         challenge_id=challenge_id,
         customer_id=found.customer_id,
         token_serial=signer.token_serial,
+        person=signer.person,
         last_counter=signer.counter,
         issued_at=instant(found.issued_at),
         at=instant(at),
         verified=verified,
         earlier=tuple(earlier),
+        batch=batch,
     )
 
 
-def _check_challenge(found: IssuedChallenge, verified: Signed, at: int) -> None:
+def check_message(found: IssuedChallenge | None, verified: Signed) -> IssuedChallenge:
+    """The challenge, if it was issued and its message is what was signed; `TransactionRejected`."""
+    if found is None:
+        raise _rejected("the bank issued no such challenge", RejectionReason.CHALLENGE_UNKNOWN)
     # A message that was read is written back byte for byte: these are the bytes that were signed.
     if found.message is not None and verified.message.encode() != found.message:
         if verified.transaction.challenge != found.id:
@@ -144,6 +161,10 @@ def _check_challenge(found: IssuedChallenge, verified: Signed, at: int) -> None:
         raise _rejected(
             "what was signed is not what the bank issued", RejectionReason.CONTENT_MISMATCH
         )
+    return found
+
+
+def _check_state(found: IssuedChallenge, at: int) -> None:
     if found.state == ChallengeState.CONSUMED:
         raise _rejected(
             "a signature for this challenge was accepted before",
@@ -153,13 +174,21 @@ def _check_challenge(found: IssuedChallenge, verified: Signed, at: int) -> None:
         raise _rejected("the challenge was withdrawn", RejectionReason.CHALLENGE_VOID)
     if found.state != ChallengeState.ISSUED or found.expires_at <= at:
         raise _rejected("the challenge has expired", RejectionReason.CHALLENGE_EXPIRED)
+    if found.proposed:
+        raise _rejected(
+            "its maker has signed it, and it waits for its checkers",
+            RejectionReason.CHALLENGE_PROPOSED,
+        )
 
 
-def _check_signer(
-    found: IssuedChallenge,
-    signer: RegisteredSigner,
-    verified: Signed,
-) -> None:
+def check_signer(
+    found: IssuedChallenge, signer: RegisteredSigner | None, verified: Signed
+) -> RegisteredSigner:
+    """The signer, if they may sign for the challenge's customer now; `TransactionRejected`."""
+    if signer is None:
+        raise _rejected(
+            "the signer's certificate is not enrolled", RejectionReason.CERTIFICATE_NOT_ENROLLED
+        )
     if signer.customer_id != found.customer_id:
         raise _rejected("the challenge is another customer's", RejectionReason.CUSTOMER_MISMATCH)
     if signer.token_state != TokenState.ACTIVE:
@@ -171,15 +200,18 @@ def _check_signer(
             "the signer's certificate is suspended", RejectionReason.CERTIFICATE_SUSPENDED
         )
     receipt = receipt_of(verified)
-    if receipt is not None:
-        _check_receipt(signer, receipt)
-
-
-def _check_receipt(signer: RegisteredSigner, receipt: Receipt) -> None:
-    if signer.token_serial != receipt.serial:
+    if receipt is not None and signer.token_serial != receipt.serial:
         raise _rejected(
             "the certificate is enrolled for another token", RejectionReason.TOKEN_MISMATCH
         )
+    return signer
+
+
+def check_counter(signer: RegisteredSigner, verified: Signed) -> None:
+    """`TransactionRejected` if the token's counter of this signature was passed before."""
+    receipt = receipt_of(verified)
+    if receipt is None:
+        return
     if receipt.counter == signer.counter:
         raise _rejected(
             f"the token counted its signature {receipt.counter} twice",

@@ -56,6 +56,7 @@ class RejectionReason(StrEnum):
     CHALLENGE_REPLAYED = "challenge-replayed"
     CHALLENGE_EXPIRED = "challenge-expired"
     CHALLENGE_VOID = "challenge-void"
+    CHALLENGE_PROPOSED = "challenge-proposed"
     CHALLENGE_MISMATCH = "challenge-mismatch"
     CONTENT_MISMATCH = "content-mismatch"
     CUSTOMER_MISMATCH = "customer-mismatch"
@@ -123,6 +124,7 @@ _REMEDY = {
     RejectionReason.CHALLENGE_REPLAYED: "Look the challenge up; it stands for one transaction.",
     RejectionReason.CHALLENGE_EXPIRED: "Issue a new challenge and have it signed.",
     RejectionReason.CHALLENGE_VOID: "Issue a new challenge and have it signed.",
+    RejectionReason.CHALLENGE_PROPOSED: "Hand a checker's signature to `ushield bank approve`.",
     RejectionReason.COUNTER_REPEATED: "Suspect a copy of the token; ask its holder.",
     RejectionReason.COUNTER_WENT_BACK: "Suspect a copy of the token; ask its holder.",
     RejectionReason.ATTESTATION_MISSING: "Enrol the token's attestation of the key.",

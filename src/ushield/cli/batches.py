@@ -15,7 +15,14 @@ from ushield.cli.presentation import table
 if TYPE_CHECKING:
     from ushield.transaction import BatchRow, BatchTally, Message
 
-__all__ = ["CheckedRows", "RowsSummary", "check_rows", "currency_of", "summarise_rows"]
+__all__ = [
+    "CheckedRows",
+    "RowsSummary",
+    "check_rows",
+    "currency_of",
+    "opened_rows",
+    "summarise_rows",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ def summarise_rows(path: str, currency: str | None) -> RowsSummary:
     seen: dict[bytes, int] = {}
     again: list[tuple[int, int]] = []
     largest: BatchRow | None = None
-    with _rows(path, currency) as rows:
+    with opened_rows(path, currency) as rows:
         for row in rows:
             encoded = tally.add(row)
             first = seen.setdefault(_short(encoded), tally.count)
@@ -88,13 +95,14 @@ def check_rows(message: Message, path: str | None) -> CheckedRows:
     from ushield.bank.batch import verify_rows
 
     currency = batch.total.currency if isinstance(batch, Batch) else None
-    with _rows(path, currency) as rows, verify_rows(message, rows) as verified:
+    with opened_rows(path, currency) as rows, verify_rows(message, rows) as verified:
         facts = {"file": path, "count": len(verified), "largest": verified.largest.text}
     return CheckedRows({"rows": facts}, f"\nThe rows of {path} are those that were signed.")
 
 
 @contextmanager
-def _rows(path: str, currency: str | None) -> Iterator[Iterator[BatchRow]]:
+def opened_rows(path: str, currency: str | None) -> Iterator[Iterator[BatchRow]]:
+    """The rows of a file, one at a time; `FileFailed`."""
     from ushield.transaction.row_files import read_rows
 
     try:

@@ -32,6 +32,7 @@ class AuditEvent(StrEnum):
     CERTIFICATE_RESUMED = "certificate-resumed"
     CERTIFICATE_REVOKED = "certificate-revoked"
     CERTIFICATE_REVOKED_AT_CA = "certificate-revoked-at-ca"
+    TOKEN_ASSIGNED = "token-assigned"  # noqa: S105 - an event, not a secret
     TOKEN_LOST = "token-lost"  # noqa: S105 - an event, not a secret
     PIN_CHANGED = "pin-changed"
     ENROLMENT_REGISTERED = "enrolment-registered"
@@ -51,6 +52,11 @@ class AuditEvent(StrEnum):
     EXPIRED = "expired"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+    PROPOSED = "proposed"
+    ENDORSED = "endorsed"
+    PROPOSAL_WITHDRAWN = "proposal-withdrawn"
+    PROPOSAL_REJECTED = "proposal-rejected"
+    PROPOSAL_EXPIRED = "proposal-expired"
     RESTORED = "restored"
     ERASED = "erased"
     CA_ISSUED = "ca-issued"

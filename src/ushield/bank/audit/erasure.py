@@ -23,7 +23,10 @@ from ushield.bank.store.tables import (
     certificate,
     challenge,
     customer,
+    endorsement,
     enrolment,
+    proposal,
+    spending,
     token,
 )
 from ushield.errors import InputInvalid
@@ -36,9 +39,10 @@ _ERASED = b""
 def erase_customer(connection: Connection, customer_id: str, at: int) -> int:
     """Erase what tells about a customer; how many entries of the log lost their bodies.
 
-    Gone are the name, the bodies of entries, the messages and signatures of challenges, the
-    certificates, and what was asked and attested for them. What stays are random ids, digests,
-    instants, and the customer's id, which the bank should have chosen to say nothing.
+    Gone are the name, the people who have tokens, what was paid and proposed, the bodies of
+    entries, the messages and signatures of challenges, the certificates, and what was asked and
+    attested for them. What stays are random ids, digests, instants, and the customer's id, which
+    the bank should have chosen to say nothing.
 
     `CustomerUnknown`; `InputInvalid` if a challenge is live. The certificates are revoked by it.
     """
@@ -57,6 +61,10 @@ def erase_customer(connection: Connection, customer_id: str, at: int) -> int:
     connection.execute(
         update(challenge).where(mine).values(message=None, signature=None, order_key=None)
     )
+    proposals = select(challenge.c.id).where(mine)
+    for table in (endorsement, proposal):
+        connection.execute(delete(table).where(table.c.challenge_id.in_(proposals)))
+    connection.execute(delete(spending).where(spending.c.customer_id == customer_id))
     serials = select(token.c.serial).where(token.c.customer_id == customer_id)
     _erase_at_the_ca(connection, serials)
     connection.execute(
@@ -68,7 +76,7 @@ def erase_customer(connection: Connection, customer_id: str, at: int) -> int:
     connection.execute(
         update(token)
         .where(token.c.customer_id == customer_id)
-        .values(revision=token.c.revision + 1)
+        .values(revision=token.c.revision + 1, person=None, checks=0)
     )
     erased = connection.execute(
         update(audit_entry)

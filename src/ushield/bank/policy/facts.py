@@ -26,6 +26,7 @@ __all__ = [
     "PaymentFacts",
     "SignatureFacts",
     "Sums",
+    "amount_of",
     "exact_sum",
 ]
 
@@ -36,6 +37,15 @@ def exact_sum(*amounts: Decimal) -> Decimal:
     """The sum, whatever the caller's decimal context would make of it."""
     with localcontext(_EXACT):
         return sum(amounts, Decimal(0))
+
+
+def amount_of(transaction: Transaction) -> Money | None:
+    """What is paid in all; ``None`` for a login."""
+    if isinstance(transaction, Login):
+        return None
+    if isinstance(transaction, Batch):
+        return transaction.total
+    return transaction.amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +178,7 @@ class PaymentFacts:
     @property
     def amount(self) -> Money | None:
         """What is paid in all; ``None`` for a login."""
-        if isinstance(self.transaction, Login):
-            return None
-        if isinstance(self.transaction, Batch):
-            return self.transaction.total
-        return self.transaction.amount
+        return amount_of(self.transaction)
 
     @property
     def is_blind(self) -> bool:

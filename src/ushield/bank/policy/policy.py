@@ -9,9 +9,10 @@ from datetime import timedelta
 from ushield.bank.policy.amounts import AMOUNT_RULES
 from ushield.bank.policy.control import CONTROL_RULES
 from ushield.bank.policy.evidence import EVIDENCE_RULES
-from ushield.bank.policy.facts import CustomerFacts, PaymentFacts
+from ushield.bank.policy.facts import CustomerFacts, PaymentFacts, amount_of
 from ushield.bank.policy.refusal import PolicyRefused, Rule
 from ushield.bank.policy.terms import Terms
+from ushield.transaction.model import Transaction
 
 __all__ = ["RULES", "Approval", "Control", "Policy"]
 
@@ -76,13 +77,17 @@ class Policy:
         Everything that `approve` asks for must hold, but that the checkers have signed. That this
         returns allows nothing to be carried out.
         """
-        terms = self._ask((rule for rule in self.rules if not rule.completes), facts)
-        hours = terms.proposal_hours if terms.proposal_hours is not None else _PROPOSAL_HOURS
-        return Control(terms.checkers(facts.amount), timedelta(hours=hours))
+        self._ask((rule for rule in self.rules if not rule.completes), facts)
+        return self.control(facts.customer, facts.transaction)
 
-    def _ask(self, rules: Iterable[Rule], facts: PaymentFacts) -> Terms:
+    def control(self, customer: CustomerFacts, transaction: Transaction) -> Control:
+        """What such a transaction of this customer would wait for; that allows nothing, either."""
+        terms = self.terms_for(customer)
+        hours = terms.proposal_hours if terms.proposal_hours is not None else _PROPOSAL_HOURS
+        return Control(terms.checkers(amount_of(transaction)), timedelta(hours=hours))
+
+    def _ask(self, rules: Iterable[Rule], facts: PaymentFacts) -> None:
         terms = self.terms_for(facts.customer)
         refusals = [refusal for rule in rules if (refusal := rule(facts, terms)) is not None]
         if refusals:
             raise PolicyRefused(refusals)
-        return terms

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from types import TracebackType
 
 from ushield.bank.revocation.evidence import RevocationInvalid
@@ -24,17 +24,20 @@ _FIRST_RETRY, _LAST_RETRY = timedelta(seconds=30), timedelta(minutes=15)
 class RefreshSchedule:
     """When to fetch from one source: no clock and no network in it.
 
-    Half-way to the next update, but at most every minute and at least every six hours, for a CRL
-    that is issued early (RFC 5280, 5.1.2.5); after a failure soon, then less and less often.
+    Half-way to the next update, but at most every minute, and ``at_least_every`` six hours or what
+    else is said, for a CRL that is issued early (RFC 5280, 5.1.2.5); after a failure soon, then
+    less and less often.
     """
 
     due: datetime
+    at_least_every: timedelta = _LATEST
     _retry: timedelta = _FIRST_RETRY
 
     def succeeded(self, now: datetime, next_update: datetime) -> None:
         """A list that is good until ``next_update`` was fetched."""
         self._retry = _FIRST_RETRY
-        self.due = now + min(max((next_update - now) / 2, _SOONEST), _LATEST)
+        half_way = max((next_update - now) / 2, _SOONEST)
+        self.due = now + min(half_way, self.at_least_every)
 
     def failed(self, now: datetime) -> None:
         """Nothing was fetched that can be believed."""
@@ -55,14 +58,16 @@ class RevocationRefresher:
         sources: Iterable[RevocationSource],
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        at_least_every: timedelta = _LATEST,
         report: Callable[[RevocationSource, Exception], None] | None = None,
     ) -> None:
         self._index = index
         self._clock = clock
         self._report = report or _log
         start = datetime.min.replace(tzinfo=UTC)
-        self._schedules = [(source, RefreshSchedule(start)) for source in sources]
+        self._schedules = [(source, RefreshSchedule(start, at_least_every)) for source in sources]
         self._stop = Event()
+        self._starting = Lock()
         self._thread: Thread | None = None
 
     def refresh(self) -> int:
@@ -91,12 +96,19 @@ class RevocationRefresher:
         return min(max((soonest - self._clock()).total_seconds(), 1.0), 60.0)
 
     def start(self) -> None:
-        """Fetch what is due, and go on doing so in a thread."""
-        if self._thread is None:
-            self._stop.clear()
-            self.refresh()
-            self._thread = Thread(target=self._run, name="ushield-revocation", daemon=True)
-            self._thread.start()
+        """Fetch what is due, and go on doing so in a thread; nothing if that goes on already.
+
+        Several threads may call it: none returns before the first fetch is done.
+        """
+        if self._thread is not None:
+            return
+        with self._starting:
+            if self._thread is None:
+                self._stop.clear()
+                self.refresh()
+                thread = Thread(target=self._run, name="ushield-revocation", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def close(self, timeout: float = 5.0) -> None:
         """Stop, waiting for a fetch under way for so many seconds at most. Harmless to repeat."""

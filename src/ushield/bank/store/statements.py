@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.base import Executable
 
-__all__ = ["Lookup", "Statement", "insert_unless_there"]
+__all__ = ["Lookup", "Query", "Statement", "insert_unless_there"]
 
 
 class Statement:
@@ -45,6 +45,12 @@ class Statement:
             changed: int = cursor.rowcount
         return changed
 
+    def _fetch(self, connection: Connection, parameters: Mapping[str, Any]) -> Any:
+        compiled = self._for(connection.dialect)
+        with closing(_cursor(connection)) as cursor:
+            cursor.execute(compiled.text, compiled.values(parameters))
+            return cursor.fetchall()
+
     def _for(self, dialect: Dialect) -> _Compiled:
         found = self._compiled.get(dialect.name)
         if found is None:
@@ -53,6 +59,17 @@ class Statement:
             order = tuple(compiled.positiontup) if compiled.positional else None
             constants = {name: each for name, each in compiled.params.items() if each is not None}
             found = self._compiled[dialect.name] = _Compiled(str(compiled), order, constants)
+        return found
+
+
+class Query(Statement):
+    """One statement with named parameters that gives rows."""
+
+    __slots__ = ()
+
+    def rows(self, connection: Connection, **parameters: Any) -> list[tuple[Any, ...]]:
+        """What it finds."""
+        found: list[tuple[Any, ...]] = self._fetch(connection, parameters)
         return found
 
 

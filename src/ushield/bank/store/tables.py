@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 __all__ = [
@@ -29,10 +30,13 @@ __all__ = [
     "certificate",
     "challenge",
     "customer",
+    "endorsement",
     "enrolment",
     "instance",
     "metadata",
+    "proposal",
     "revocation",
+    "spending",
     "token",
     "unblock_request",
 ]
@@ -65,6 +69,8 @@ customer = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("name", Text),
+    # Which terms of the bank's policy hold for it.
+    Column("profile", String(64)),
     Column("created_at", BigInteger, nullable=False),
 )
 
@@ -87,6 +93,9 @@ token = Table(
     Column("alarmed_at", BigInteger),
     # When the bank last heard of a new PIN.
     Column("pin_changed_at", BigInteger),
+    # Who has the token, where a customer is several people, and whether to check their payments.
+    Column("person", String(64)),
+    Column("checks", Integer, nullable=False, server_default="0"),
 )
 
 certificate = Table(
@@ -116,6 +125,8 @@ challenge = Table(
     Column("order_key", String(200)),
     Column("draft_digest", LargeBinary(32), nullable=False),
     Column("message", LargeBinary),
+    # Set once a maker has signed: no single signature uses it up any more.
+    Column("proposed", Integer, nullable=False, server_default="0"),
     Column(
         "state",
         String(16),
@@ -136,6 +147,63 @@ Index(
     unique=True,
     sqlite_where=challenge.c.state.in_(("issued", "consumed")),
     postgresql_where=challenge.c.state.in_(("issued", "consumed")),
+)
+
+# A day of the bank's calendar, counted as by `date.toordinal`; amounts in minor units.
+spending = Table(
+    "spending",
+    metadata,
+    Column("customer_id", ForeignKey(customer.c.id), primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("currency", String(3), primary_key=True),
+    Column("blind", Integer, primary_key=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("payments", Integer, nullable=False),
+)
+
+proposal = Table(
+    "proposal",
+    metadata,
+    Column("challenge_id", ForeignKey(challenge.c.id), primary_key=True),
+    Column("needed", Integer, nullable=False),
+    # A list in JSON of the people who may check it.
+    Column("entitled", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column(
+        "stage",
+        String(16),
+        CheckConstraint(
+            "stage IN ('open', 'complete', 'withdrawn', 'rejected', 'expired')", name="stage"
+        ),
+        nullable=False,
+    ),
+    Column("ended_by", String(64)),
+    Column("version", Integer, nullable=False),
+)
+Index(
+    "ix_proposal_open",
+    proposal.c.expires_at,
+    sqlite_where=proposal.c.stage == "open",
+    postgresql_where=proposal.c.stage == "open",
+)
+
+# The maker's signature in place 0, then the checkers' in the order they came.
+endorsement = Table(
+    "endorsement",
+    metadata,
+    Column("challenge_id", ForeignKey(proposal.c.challenge_id), primary_key=True),
+    Column("place", Integer, primary_key=True),
+    Column("person", String(64), nullable=False),
+    Column("token", String(64), nullable=False),
+    Column("key", LargeBinary(32), nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("counter", BigInteger),
+    Column("last_counter", BigInteger),
+    UniqueConstraint("challenge_id", "person", name="uq_endorsement_person"),
+    UniqueConstraint("challenge_id", "token", name="uq_endorsement_token"),
+    UniqueConstraint("challenge_id", "key", name="uq_endorsement_key"),
 )
 
 audit_entry = Table(

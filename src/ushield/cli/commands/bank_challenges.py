@@ -8,6 +8,7 @@ from datetime import timedelta
 import click
 
 from ushield.cli.bank_folder import BankCommand, load_bank
+from ushield.cli.bank_rows import rows_for, rows_option
 from ushield.cli.files import NewFile, read_file
 from ushield.cli.invocation import Invocation, pass_invocation
 from ushield.cli.presentation import describe_fields, message_facts, table
@@ -27,8 +28,9 @@ _MAX_SIGNATURE = 1 << 20
 @click.option(
     "--lifetime",
     metavar="SECONDS",
-    type=click.IntRange(1, 86400),
-    help="How long the challenge lives; the bank's own time without it.",
+    type=click.IntRange(1, 366 * 86400),
+    help="How long the challenge lives, a day at most unless it waits for checkers; the bank's own"
+    " time without it.",
 )
 @click.option(
     "--repeat", is_flag=True, help="If the same was asked for before and is live, give that again."
@@ -78,8 +80,11 @@ def issue(
 @click.command(cls=BankCommand)
 @click.argument("challenge_id", metavar="CHALLENGE")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@rows_option
 @pass_invocation
-def accept(invocation: Invocation, *, bank: str, challenge_id: str, file: str) -> None:
+def accept(
+    invocation: Invocation, *, bank: str, challenge_id: str, file: str, rows: str | None
+) -> None:
     """Accept the signature in FILE for CHALLENGE, once.
 
     Exit code 0 only if it is to be carried out; 40 if signature or challenge are not valid, 41 if
@@ -87,20 +92,25 @@ def accept(invocation: Invocation, *, bank: str, challenge_id: str, file: str) -
 
     Example: ushield bank accept 2f6c0c1e9d3b4a58a7f1e2d3c4b5a697 payment.p7s
     """
+    from ushield.bank import VerifiedTransaction
+
     signature = read_file(file, at_most=_MAX_SIGNATURE)
-    with load_bank(bank).open() as opened:
-        accepted = opened.accept(challenge_id, signature)
+    with load_bank(bank).open() as opened, rows_for(opened, challenge_id, rows) as verified:
+        accepted = opened.accept(challenge_id, signature, rows=verified)
     message = accepted.verified.message
+    shown = isinstance(accepted.verified, VerifiedTransaction)
     facts = {
         "challenge": accepted.challenge_id,
         "customer": accepted.customer_id,
         "token": accepted.token_serial,
+        "display": shown,
         "accepted": accepted.accepted_at.isoformat(),
         **message_facts(message),
     }
+    how = "signed with" if shown else "NO SCREEN SHOWED IT, signed with"
     invocation.output.result(
         facts,
-        f"Accepted from {accepted.customer_id}, signed with {accepted.token_serial}:\n"
+        f"Accepted from {accepted.customer_id}, {how} {accepted.token_serial}:\n"
         f"{describe_fields(message.shown)}",
     )
 

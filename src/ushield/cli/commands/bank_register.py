@@ -103,6 +103,9 @@ def _make(folder: Path, ca: str, store: str | None, *, accept_virtual: bool) -> 
     help="The certificate of the token's signing key, PEM or DER.",
 )
 @click.option("--serial", metavar="SERIAL", required=True, help="The token's serial number.")
+@click.option("--profile", metavar="NAME", help="The policy's profile for this customer.")
+@click.option("--person", metavar="ID", help="Who of the customer has the token.")
+@click.option("--checks", is_flag=True, help="That person may check payments of others.")
 @pass_invocation
 def register(
     invocation: Invocation,
@@ -112,20 +115,29 @@ def register(
     name: str | None,
     certificate: str,
     serial: str,
+    profile: str | None,
+    person: str | None,
+    checks: bool,
 ) -> None:
     """Take the signatures of CUSTOMER by this token and this certificate from now on.
 
-    Doing it again changes nothing.
+    A company's tokens are registered one by one, each with the person who has it. Doing it again
+    changes nothing, but for --person and --checks.
 
     Example: ushield bank register alice --certificate alice.pem --serial US00000001
     """
+    if checks and person is None:
+        raise click.UsageError("--checks wants --person")
     der = _der(read_file(certificate, at_most=_MAX_CERTIFICATE))
     with load_bank(bank).open() as opened:
-        opened.add_customer(customer, name)
+        opened.add_customer(customer, name, profile=profile)
         enrolled = opened.enrol(customer, der, token=serial)
+        if person is not None:
+            opened.assign(serial, person, checks=checks)
     facts = {
         "customer": customer,
         "token": serial,
+        **({} if person is None else {"person": person, "checks": "yes" if checks else "no"}),
         "certificate_sha256": enrolled.sha256.hex(),
         "certificate_serial": enrolled.serial_number,
         "state": enrolled.state.value,

@@ -1,0 +1,121 @@
+"""What may stand in ``bank.toml``: every entry is known and sensible, or the file is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ushield.errors import InputInvalid
+
+__all__ = ["ConfigurationInvalid", "RevocationConfiguration", "check_settings"]
+
+
+class ConfigurationInvalid(InputInvalid):
+    """A bank's folder whose ``bank.toml`` is missing or says something else than it may."""
+
+    code = "bank-configuration-invalid"
+    default_remedy = "Make a bank's folder: `ushield bank init DIR --ca FILE`."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationConfiguration:
+    """Where CRLs come from: ``crl`` are files and HTTP addresses, each fetched at least every
+    ``refresh`` seconds.
+    """
+
+    crl: tuple[str, ...]
+    refresh: int = 3600
+
+
+_KINDS: dict[str, type] = {
+    "store": str,
+    "ca": str,
+    "audit_key": str,
+    "lifetime": int,
+    "accept_virtual": bool,
+    "policy": str,
+    "blind_ca": str,
+    "time_zone": str,
+    "revocation": dict,
+}
+_NAMES = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    dict: "a table",
+    list: "a list",
+}
+_REVOCATION: dict[str, type] = {"crl": list, "refresh": int}
+
+
+def check_settings(path: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """What the file at ``path`` says, which is all known and sensible; `ConfigurationInvalid`."""
+    _check_kinds(path, found, _KINDS)
+    if not 1 <= found.get("lifetime", 1) <= 86400:
+        raise ConfigurationInvalid(f"{path}: lifetime: 1 to 86400 seconds")
+    _check_zone(path, found.get("time_zone", "UTC"))
+    if "policy" not in found and "blind_ca" in found:
+        raise ConfigurationInvalid(
+            f"{path}: blind_ca: only a policy says what may be signed with no screen",
+            remedy='Name one: policy = "policy.toml".',
+        )
+    if "policy" in found and "accept_virtual" in found:
+        raise ConfigurationInvalid(
+            f"{path}: accept_virtual: where there is a policy, that names virtual tokens",
+            remedy="Take it out, and write `virtual_tokens` into the policy.",
+        )
+    if "revocation" in found:
+        found = found | {"revocation": _revocation(path, found["revocation"])}
+    return found
+
+
+def _revocation(path: Path, found: dict[str, Any]) -> RevocationConfiguration:
+    from ushield.bank.revocation import HttpSource
+
+    _check_kinds(path, found, _REVOCATION, "revocation.")
+    sources = found.get("crl", [])
+    if not sources or not all(isinstance(each, str) for each in sources):
+        raise ConfigurationInvalid(f"{path}: revocation.crl: a list of files and addresses")
+    if not 1 <= found.get("refresh", 1) <= 86400:
+        raise ConfigurationInvalid(f"{path}: revocation.refresh: 1 to 86400 seconds")
+    for each in sources:
+        if "://" in each:
+            try:
+                HttpSource(each)
+            except InputInvalid as error:
+                raise ConfigurationInvalid(f"{path}: revocation.crl: {error}") from error
+    return RevocationConfiguration(**found | {"crl": tuple(sources)})
+
+
+def _check_kinds(
+    path: Path, found: dict[str, Any], kinds: dict[str, type], section: str = ""
+) -> None:
+    for name, value in found.items():
+        kind = kinds.get(name)
+        if kind is None:
+            raise ConfigurationInvalid(
+                f"{path}: {section}{name}: unknown; there are {', '.join(kinds)}"
+            )
+        if type(value) is not kind:
+            raise ConfigurationInvalid(f"{path}: {section}{name}: must be {_NAMES[kind]}")
+
+
+def _check_zone(path: Path, name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError) as error:
+        raise ConfigurationInvalid(
+            f"{path}: time_zone: this machine knows none called {name!r}",
+            remedy="Name one of the IANA database, such as Asia/Shanghai; install its data.",
+        ) from error
+
+
+_NAMES = {
+    str: "a text",
+    int: "a whole number",
+    bool: "true or false",
+    dict: "a table",
+    list: "a list",
+}
