@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Connection, Engine
 
 from tests.bank.approval_exploration import (
     CHECKERS,
     EVENTS,
     MAKER,
+    RIGHT,
     START,
     Violation,
     endorsement,
     explore,
     proposal,
 )
+from tests.bank.ledgers import prepare
 from ushield.bank.approval import (
     Approve,
     ControlMachine,
     ControlRefusal,
     Endorsement,
     Event,
+    LedgerConflict,
     Proposal,
     Reject,
     Stage,
     Step,
     Withdraw,
 )
+from ushield.bank.approval.stored_ledger import TransactionLedger
+from ushield.bank.moments import microseconds
 from ushield.errors import InputInvalid
 
 
@@ -39,6 +46,56 @@ def test_every_event_in_every_state_keeps_the_rules() -> None:
     assert found.stages == frozenset(Stage)
     assert found.refusals == frozenset(ControlRefusal)
     assert found.completions == {("first", "second"), ("second", "first")}
+
+
+class _Kept(ControlMachine):
+    """The machine, all of whose changes go through a database."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._ledger = TransactionLedger(connection, microseconds(START), facts={})
+        self._placed: Proposal | None = None
+        self._undo = connection.begin_nested()
+        self.changes = 0
+
+    def step(self, proposal: Proposal, event: Event, now: datetime) -> Step:
+        step = super().step(proposal, event, now)
+        if step.proposal == proposal:
+            return step
+        self._place(proposal)
+        with self._connection.begin_nested() as change:
+            self._ledger.replace(self._ledger.load(proposal.challenge), step.proposal)
+            with pytest.raises(LedgerConflict):
+                self._ledger.replace(proposal, step.proposal)
+            kept = Step(self._ledger.load(proposal.challenge), step.refusal)
+            change.rollback()
+        self.changes += 1
+        return kept
+
+    def _place(self, proposal: Proposal) -> None:
+        """Bring the database to where ``proposal`` is, by its way there."""
+        if proposal == self._placed:
+            return
+        self._undo.rollback()
+        self._undo = self._connection.begin_nested()
+        at = replace(proposal, endorsements=proposal.endorsements[:1], stage=Stage.OPEN, version=1)
+        self._ledger.create(at)
+        for checker in proposal.checkers:
+            after = ControlMachine().step(at, Approve(checker), START).proposal
+            self._ledger.replace(at, after)
+            at = after
+        self._placed = self._ledger.load(proposal.challenge)
+        assert self._placed == proposal
+
+
+def test_every_event_in_every_state_keeps_the_rules_in_a_database_too(engine: Engine) -> None:
+    with engine.connect() as connection, connection.begin() as whole:
+        prepare(connection, "c", RIGHT)
+        machine = _Kept(connection)
+        found = explore(machine)
+        whole.rollback()
+    assert found == explore(ControlMachine())
+    assert machine.changes > 50
 
 
 class _OutlivesItsTime(ControlMachine):
@@ -187,7 +244,5 @@ def test_a_checker_who_approved_may_still_reject() -> None:
     ids=lambda changes: next(iter(changes)),
 )
 def test_what_could_never_be_complete_is_no_proposal(changes: dict[str, object]) -> None:
-    from dataclasses import replace
-
     with pytest.raises(InputInvalid):
         replace(proposal(), **changes)  # type: ignore[arg-type]

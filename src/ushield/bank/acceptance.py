@@ -42,7 +42,15 @@ if TYPE_CHECKING:
     from ushield.bank.policy.facts import BatchFacts
     from ushield.bank.spending import Spending
 
-__all__ = ["Presented", "decide", "decision_on", "read_challenges", "read_signers"]
+__all__ = [
+    "FRAUD",
+    "Presented",
+    "decide",
+    "decision_on",
+    "raise_alarms",
+    "read_challenges",
+    "read_signers",
+]
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -116,7 +124,8 @@ _CONSUME = Statement(
         counter=bindparam("count"),
     )
 )
-_FRAUD = frozenset((RejectionReason.COUNTER_REPEATED, RejectionReason.COUNTER_WENT_BACK))
+FRAUD = frozenset((RejectionReason.COUNTER_REPEATED, RejectionReason.COUNTER_WENT_BACK))
+"""Reasons that are remembered with the token."""
 
 
 def decide(
@@ -174,7 +183,7 @@ def decide(
             _ask_policy(acceptance, gate, spending)
         except TransactionRejected as rejected:
             outcomes[position] = rejected
-            if signer is not None and rejected.reason in _FRAUD:
+            if signer is not None and rejected.reason in FRAUD:
                 writing.alarms.append(signer.token_serial)
             continue
         accepted.append(
@@ -257,10 +266,15 @@ class _Writing:
         self._counted.sort(key=lambda row: str(row["token_serial"]))
         self._consumed.sort(key=lambda row: str(row["challenge_id"]))
         _write(connection, _COUNT, self._counted)
-        alarms = [{"token_serial": serial, "now": self._at} for serial in sorted(self.alarms)]
-        if alarms:
-            _ALARM.run_many(connection, alarms)
+        raise_alarms(connection, self.alarms, self._at)
         _write(connection, _CONSUME, self._consumed)
+
+
+def raise_alarms(connection: Connection, tokens: Sequence[str], at: int) -> None:
+    """Remember with each of ``tokens`` that its counter was passed before."""
+    alarms = [{"token_serial": serial, "now": at} for serial in sorted(tokens)]
+    if alarms:
+        _ALARM.run_many(connection, alarms)
 
 
 def _write(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from ushield.bank import challenges, customers
 from ushield.bank.acceptance import Presented, decide
+from ushield.bank.approval.desk import ApprovalDesk
 from ushield.bank.audit.erasure import erase_customer
 from ushield.bank.audit.sequencer import Sequencer
 from ushield.bank.audit.verification import AuditReport, verify_log
@@ -196,6 +197,16 @@ class Bank:
                 for challenge_id, data in presented
             ]
         )
+
+    @property
+    def approvals(self) -> ApprovalDesk:
+        """Payments of several people; `InputInvalid` for a bank without a policy."""
+        if self._gate is None:
+            raise InputInvalid(
+                "a policy says how many people must sign, and this bank has none",
+                remedy='Name one: policy = "policy.toml" in bank.toml, or `Bank.open(policy=..)`.',
+            )
+        return ApprovalDesk(self._store, self._verifier, self._gate, self._clock)
 
     def challenge(self, challenge_id: str) -> ChallengeRecord:
         """What became of a challenge; `ChallengeUnknown`."""

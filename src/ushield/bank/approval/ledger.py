@@ -3,13 +3,13 @@
 All signatures of a proposal answer one challenge. So that it is accepted once, a store does each of
 these in one transaction, and sees by conditions of its own statements that nothing came between:
 
-- `create`: the challenge goes from issued to proposed, and the proposal's row with the maker's
-  signature is written;
+- `create`: the challenge, which is issued and live, is marked as proposed, so that no single
+  signature uses it up, and the proposal's row with the maker's signature is written;
 - `replace` by another checker: the version goes from the old to the new, and the signature's row is
   written, which is unique by challenge and person, by challenge and token, and by challenge and
   key;
-- `replace` by a complete one: the same, and the challenge goes from proposed to consumed;
-- `replace` by one that ended: the same, and the challenge goes from proposed to void or expired.
+- `replace` by a complete one: the same, and the challenge goes from issued to consumed;
+- `replace` by one that ended: the same, and the challenge goes from issued to void or expired.
 
 Each signature also raises its token's counter, if that still is the endorsement's `last_counter`.
 """
