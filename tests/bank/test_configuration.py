@@ -185,6 +185,8 @@ def test_nothing_is_fetched_before_there_is_a_signature(
         ('[revocation]\ncrl = ["ftp://host/crl"]', "only http and https"),
         ('[revocation]\ncrl = ["a"]\nrefresh = 0', "revocation.refresh"),
         ('[revocation]\ncrl = ["a"]\nnonsense = 1', "revocation.nonsense: unknown"),
+        ('[attestation]\nmodels = ["US-1"]', "attestation.makers"),
+        ('[attestation]\nmakers = "ca.pem"', "attestation.models"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_its_name(folder: Path, text: str, told: str) -> None:

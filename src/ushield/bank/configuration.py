@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ushield.bank.settings import (
+    AttestationConfiguration,
     ConfigurationInvalid,
     RevocationConfiguration,
     check_settings,
 )
 
 if TYPE_CHECKING:
+    from ushield.bank.attestation import AttestationPolicy
     from ushield.bank.audit.keys import FileAuditSigner
     from ushield.bank.facade import Bank
     from ushield.bank.policy.policy import Policy
     from ushield.bank.revocation import RevocationIndex, RevocationRefresher
+    from ushield.bank.store.store import Store
     from ushield.bank.trust import TrustStore
 
 __all__ = [
     "FILE_NAME",
+    "AttestationConfiguration",
     "BankConfiguration",
     "ConfigurationInvalid",
     "RevocationConfiguration",
@@ -55,6 +59,7 @@ class BankConfiguration:
     blind_ca: str | None = None
     time_zone: str = "UTC"
     revocation: RevocationConfiguration | None = None
+    attestation: AttestationConfiguration | None = None
 
     @classmethod
     def load(cls, folder: str | Path) -> BankConfiguration:
@@ -92,23 +97,27 @@ class BankConfiguration:
         blind = None if self.blind_ca is None else self._trust(self.blind_ca)
         policy = self._policy()
         index = self._index(trust, blind)
-        judge = Verifier(
-            trust,
-            accept_virtual=self.accept_virtual or policy is not None,
-            accept_blind=blind,
-            revocation=index,
-        )
-        verifier: SignatureVerifier = judge if blind is None else BlindToo(judge)
         refresher = None if index is None else self._refresher(index)
-        if refresher is not None:
-            verifier = UpToDate(verifier, refresher)
+
+        def make_verifier(store: Store) -> SignatureVerifier:
+            judge = Verifier(
+                trust,
+                accept_virtual=self.accept_virtual or policy is not None,
+                accept_blind=blind,
+                attestations=self._attestations(store),
+                revocation=index,
+            )
+            verifier: SignatureVerifier = judge if blind is None else BlindToo(judge)
+            return verifier if refresher is None else UpToDate(verifier, refresher)
+
         bank = Bank.open(
             self.url,
-            verifier=verifier,
+            verifier=make_verifier,
             lifetime=timedelta(seconds=self.lifetime),
             policy=policy,
             zone=ZoneInfo(self.time_zone),
             timeout=timeout,
+            pool_size=pool_size,
         )
         if refresher is not None:
             bank.on_close(refresher.close)
@@ -147,6 +156,15 @@ class BankConfiguration:
             if trust is not None
             for issuer in (*trust.anchors, *trust.intermediates)
         )
+
+    def _attestations(self, store: Store) -> AttestationPolicy | None:
+        if self.attestation is None:
+            return None
+        from ushield.bank.attestation import AttestationPolicy
+        from ushield.bank.lifecycle.attestations import StoredAttestations
+
+        makers = self._read(self.attestation.makers, _LONGEST_CA)
+        return AttestationPolicy.load(StoredAttestations(store), makers, self.attestation.models)
 
     def _refresher(self, index: RevocationIndex) -> RevocationRefresher | None:
         if self.revocation is None:

@@ -174,7 +174,7 @@ def assign_token(
     connection.execute(
         update(token)
         .where(token.c.serial == serial)
-        .values(person=person, checks=int(checks), revision=token.c.revision + 1, changed_at=at)
+        .values(person=person, checks=int(checks), revision=token.c.revision + 1)
     )
     facts: dict[str, str | int | None] = {
         "token": serial,

@@ -84,7 +84,7 @@ class Bank:
         cls,
         url: str,
         *,
-        verifier: SignatureVerifier,
+        verifier: SignatureVerifier | Callable[[Store], SignatureVerifier],
         clock: Clock = system_clock,
         lifetime: timedelta = timedelta(minutes=5),
         guards: Sequence[Guard] = (),
@@ -95,7 +95,8 @@ class Bank:
     ) -> Self:
         """Open the bank's database, which `create_store` or ``ushield bank init`` has made.
 
-        ``url`` is ``sqlite:///PATH`` or ``postgresql://[USER@][HOST]/NAME``. ``lifetime`` is for
+        ``url`` is ``sqlite:///PATH`` or ``postgresql://[USER@][HOST]/NAME``. ``verifier`` may be
+        made of the store, such as for what that knows of attestations. ``lifetime`` is for
         challenges of transactions without an expiry of their own. ``policy`` is asked about each
         signature, with what the customer paid on that day and in that month of ``zone``; all
         processes of a bank must have the same. ``guards`` are further rules. Waiting for the
@@ -108,12 +109,13 @@ class Bank:
         try:
             if clock is system_clock:
                 check_clock(store, MOST_SKEW)
+            checks = verifier(store) if callable(verifier) else verifier
         except BaseException:
             store.close()
             raise
         return cls(
             store,
-            verifier,
+            checks,
             clock=clock,
             lifetime=lifetime,
             guards=guards,
@@ -260,6 +262,7 @@ class Bank:
                 connection, token, person, checks=checks, at=at
             )
         )
+
     def enrolments(self, policy: EnrolmentPolicy, authority: CertificateAuthority) -> Enrolments:
         """What enrols tokens as ``policy`` wants it, with certificates by ``authority``."""
         return Enrolments(self._store, policy, authority, clock=self._clock)

@@ -9,7 +9,12 @@ from zoneinfo import ZoneInfo
 
 from ushield.errors import InputInvalid
 
-__all__ = ["ConfigurationInvalid", "RevocationConfiguration", "check_settings"]
+__all__ = [
+    "AttestationConfiguration",
+    "ConfigurationInvalid",
+    "RevocationConfiguration",
+    "check_settings",
+]
 
 
 class ConfigurationInvalid(InputInvalid):
@@ -29,6 +34,16 @@ class RevocationConfiguration:
     refresh: int = 3600
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttestationConfiguration:
+    """Which tokens may sign what their screen shows: of ``models``, made by those whose CAs, or
+    devices' certificates, are in the file ``makers`` (PEM).
+    """
+
+    makers: str
+    models: tuple[str, ...]
+
+
 _KINDS: dict[str, type] = {
     "store": str,
     "ca": str,
@@ -39,6 +54,7 @@ _KINDS: dict[str, type] = {
     "blind_ca": str,
     "time_zone": str,
     "revocation": dict,
+    "attestation": dict,
 }
 _NAMES = {
     str: "a text",
@@ -48,6 +64,7 @@ _NAMES = {
     list: "a list",
 }
 _REVOCATION: dict[str, type] = {"crl": list, "refresh": int}
+_ATTESTATION: dict[str, type] = {"makers": str, "models": list}
 
 
 def check_settings(path: Path, found: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +85,8 @@ def check_settings(path: Path, found: dict[str, Any]) -> dict[str, Any]:
         )
     if "revocation" in found:
         found = found | {"revocation": _revocation(path, found["revocation"])}
+    if "attestation" in found:
+        found = found | {"attestation": _attestation(path, found["attestation"])}
     return found
 
 
@@ -75,9 +94,7 @@ def _revocation(path: Path, found: dict[str, Any]) -> RevocationConfiguration:
     from ushield.bank.revocation import HttpSource
 
     _check_kinds(path, found, _REVOCATION, "revocation.")
-    sources = found.get("crl", [])
-    if not sources or not all(isinstance(each, str) for each in sources):
-        raise ConfigurationInvalid(f"{path}: revocation.crl: a list of files and addresses")
+    sources = _texts(path, found, "revocation", "crl")
     if not 1 <= found.get("refresh", 1) <= 86400:
         raise ConfigurationInvalid(f"{path}: revocation.refresh: 1 to 86400 seconds")
     for each in sources:
@@ -86,7 +103,22 @@ def _revocation(path: Path, found: dict[str, Any]) -> RevocationConfiguration:
                 HttpSource(each)
             except InputInvalid as error:
                 raise ConfigurationInvalid(f"{path}: revocation.crl: {error}") from error
-    return RevocationConfiguration(**found | {"crl": tuple(sources)})
+    return RevocationConfiguration(**found | {"crl": sources})
+
+
+def _attestation(path: Path, found: dict[str, Any]) -> AttestationConfiguration:
+    _check_kinds(path, found, _ATTESTATION, "attestation.")
+    if "makers" not in found:
+        raise ConfigurationInvalid(f"{path}: attestation.makers: a file of certificates is due")
+    models = _texts(path, found, "attestation", "models")
+    return AttestationConfiguration(makers=found["makers"], models=models)
+
+
+def _texts(path: Path, found: dict[str, Any], section: str, name: str) -> tuple[str, ...]:
+    texts = found.get(name, [])
+    if not texts or not all(isinstance(each, str) for each in texts):
+        raise ConfigurationInvalid(f"{path}: {section}.{name}: a list of texts, and not empty")
+    return tuple(texts)
 
 
 def _check_kinds(

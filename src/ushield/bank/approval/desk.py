@@ -7,6 +7,7 @@ signed and what is decided belong together; every refusal is in the log.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
@@ -87,6 +88,7 @@ class ApprovalDesk:
         if no maker has signed.
         """
         presented = present(self.verifier, challenge_id, signature, self.clock(), rows)
+        self._recall(challenge_id)
         return self._decide(presented, _Visit.approve)
 
     def withdraw(self, challenge_id: str, person: str) -> Proposal:
@@ -108,6 +110,13 @@ class ApprovalDesk:
         return self.store.read(
             lambda connection: open_proposals(connection, customer, microseconds(self.clock()))
         )
+
+    def _recall(self, challenge_id: str) -> None:
+        """Have the verifier remember those who signed before, while no transaction waits for it."""
+        with suppress(ProposalUnknown):
+            for each in self.find(challenge_id).endorsements:
+                with suppress(TransactionRejected):
+                    self.verifier.verify(each.signature, each.at)
 
     def _decide(self, presented: Presented, work: Callable[[_Visit], T]) -> T:
         def decide(connection: Connection) -> T | TransactionRejected:
