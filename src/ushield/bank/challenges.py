@@ -64,7 +64,8 @@ class Challenge:
     """What a customer is asked to sign: ``message``, the exact bytes, until ``expires_at``.
 
     ``transaction`` is the one that was handed in, with this challenge's ``id`` (128 random bits, in
-    hexadecimal) and expiry: hand out this one, not the draft.
+    hexadecimal) and expiry: hand out this one, not the draft. ``repeated``: it was issued before,
+    for the same draft.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Challenge:
     message: bytes
     issued_at: datetime
     expires_at: datetime
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +298,7 @@ def _duplicate(holder: Row[Any], digest: bytes, *, repeat: bool) -> Challenge | 
             holder.message,
             instant(holder.issued_at),
             instant(holder.expires_at),
+            repeated=True,
         )
     return DuplicateOrder(
         f"the order stands in challenge {holder.id}, which is {holder.state}",

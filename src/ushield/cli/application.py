@@ -41,7 +41,16 @@ _COMMANDS = (
 )
 
 
-_EXTRA_OF_MODULE = {"sqlalchemy": "bank", "alembic": "bank", "pyarrow": "archive"}
+_EXTRA_OF_MODULE = {
+    "sqlalchemy": "bank",
+    "alembic": "bank",
+    "pyarrow": "archive",
+    "starlette": "server",
+    "uvicorn": "server",
+    "h11": "server",
+    "jsonschema": "server",
+    "referencing": "server",
+}
 
 
 class Application(click.Group):

@@ -20,10 +20,13 @@ LONGEST_FILE = 1 << 28
 """Bytes of a file of heads."""
 
 
-def heads_after(connection: Connection, number: int) -> list[SignedHead]:
-    """The heads after the one of that number, in their order."""
+def heads_after(connection: Connection, number: int, most: int | None = None) -> list[SignedHead]:
+    """The heads after the one of that number, in their order; the first ``most`` of them."""
     rows = connection.execute(
-        select(audit_head).where(audit_head.c.number > number).order_by(audit_head.c.number)
+        select(audit_head)
+        .where(audit_head.c.number > number)
+        .order_by(audit_head.c.number)
+        .limit(most)
     )
     return [SignedHead.of_row(row) for row in rows]
 

@@ -10,6 +10,7 @@ from ushield.cli.commands import (
     bank_challenges,
     bank_policy_command,
     bank_register,
+    bank_service_command,
 )
 
 __all__ = ["command"]
@@ -33,8 +34,11 @@ for each in (
     bank_challenges.challenge,
     bank_register.report_loss,
     bank_register.restored,
+    bank_service_command.serve,
+    bank_service_command.openapi,
 ):
     command.add_command(each)
 command.add_command(bank_archive_command.command, "archive")
 command.add_command(bank_audit_command.command, "audit")
 command.add_command(bank_policy_command.command, "policy")
+command.add_command(bank_service_command.client, "client")

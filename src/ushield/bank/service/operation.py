@@ -1,0 +1,102 @@
+"""An operation of the service: its place, who may do it, what it takes and gives."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ushield.bank.service.clients import Client, Role
+from ushield.bank.service.errors import RequestInvalid
+from ushield.bank.service.schemas import Schema
+from ushield.errors import UShieldError
+
+if TYPE_CHECKING:
+    from ushield.bank.audit.keys import AuditPublicKey, AuditSigner
+    from ushield.bank.facade import Bank
+
+__all__ = ["Answer", "Backing", "Call", "Operation", "base64_member"]
+
+SMALL = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """What operations work on: the bank, and its log's keys as far as they are at hand."""
+
+    bank: Bank
+    audit_key: AuditPublicKey | None = None
+    audit_signer: AuditSigner | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, checked against the operation's schemas.
+
+    ``body`` is the JSON value, or the bytes of a body of the operation's other media type.
+    ``seconds`` is how long it may take.
+    """
+
+    backing: Backing
+    client: Client | None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    body: Any = None
+    seconds: float = 10
+
+    @property
+    def bank(self) -> Bank:
+        """The bank."""
+        return self.backing.bank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What goes back: an object as JSON, or ``content`` of another ``media_type``."""
+
+    body: Mapping[str, Any] | None = None
+    status: int = 200
+    content: bytes | None = None
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path.
+
+    ``handler`` blocks, and runs in a thread; the errors it raises are ``errors`` and the store's.
+    Without ``roles`` anybody may call it. ``answers`` are schemas by status, or names of media
+    types. ``body`` is the JSON body's schema, ``raw`` another media type that is taken instead.
+    ``is_long``: it may take minutes, and few of this kind run at a time.
+    """
+
+    name: str
+    method: str
+    path: str
+    summary: str
+    handler: Callable[[Call], Answer]
+    answers: Mapping[int, Schema | str]
+    roles: frozenset[Role] = frozenset()
+    errors: tuple[type[UShieldError], ...] = ()
+    path_parameters: Mapping[str, Schema] = field(default_factory=dict)
+    query: Mapping[str, Schema] = field(default_factory=dict)
+    body: Schema | None = None
+    raw: str | None = None
+    longest: int = SMALL
+    is_long: bool = False
+    tag: str = "bank"
+
+    @property
+    def is_open(self) -> bool:
+        """Anybody may call it."""
+        return not self.roles
+
+
+def base64_member(body: Mapping[str, Any], name: str) -> bytes:
+    """A member in base64 (RFC 4648); `RequestInvalid`."""
+    try:
+        return base64.b64decode(body[name], validate=True)
+    except (binascii.Error, ValueError):
+        raise RequestInvalid(f"{name}: not base64", field=f"/{name}") from None

@@ -1,0 +1,159 @@
+"""Customers, their certificates and tokens: what the bank knows, and how it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ushield.bank.customers import CertificateState, EnrolledCertificate, TokenRecord
+from ushield.bank.errors import CertificateUnknown, CustomerUnknown, DuplicateEntry, TokenUnknown
+from ushield.bank.service.clients import Role
+from ushield.bank.service.operation import Answer, Call, Operation, base64_member
+from ushield.bank.service.schemas import reference
+from ushield.errors import CertificateInvalid, InputInvalid
+
+__all__ = ["OPERATIONS"]
+
+_REGISTRAR = frozenset((Role.REGISTRAR,))
+_READERS = frozenset((Role.REGISTRAR, Role.HOTLINE, Role.CLERK, Role.AUDITOR))
+_CUSTOMER = {"customer": reference("CustomerId")}
+_CERTIFICATE = {"sha256": reference("Sha256")}
+_TOKEN = {"token": reference("TokenSerial")}
+
+
+def _add_customer(call: Call) -> Answer:
+    customer, name = call.parameters["customer"], call.body.get("name")
+    call.bank.add_customer(customer, name)
+    return Answer(body={"customer": customer, "name": name})
+
+
+def _enrol(call: Call) -> Answer:
+    enrolled = call.bank.enrol(
+        call.parameters["customer"],
+        base64_member(call.body, "certificate"),
+        token=call.body["token"],
+    )
+    return Answer(body=_certificate_facts(enrolled))
+
+
+def _certificate(call: Call) -> Answer:
+    found = call.bank.certificate(bytes.fromhex(call.parameters["sha256"]))
+    return Answer(body=_certificate_facts(found))
+
+
+def _change_certificate(call: Call) -> Answer:
+    changed = call.bank.change_certificate(
+        bytes.fromhex(call.parameters["sha256"]), CertificateState(call.body["state"])
+    )
+    return Answer(body=_certificate_facts(changed))
+
+
+def _token(call: Call) -> Answer:
+    return Answer(body=_token_facts(call.bank.token(call.parameters["token"])))
+
+
+def _report_loss(call: Call) -> Answer:
+    return Answer(body=_token_facts(call.bank.report_loss(call.parameters["token"])))
+
+
+def _certificate_facts(found: EnrolledCertificate) -> dict[str, Any]:
+    return {
+        "sha256": found.sha256.hex(),
+        "serial_number": found.serial_number,
+        "token": found.token_serial,
+        "customer": found.customer_id,
+        "state": found.state.value,
+        "changed": found.changed_at.isoformat(),
+    }
+
+
+def _token_facts(found: TokenRecord) -> dict[str, Any]:
+    return {
+        "token": found.serial,
+        "customer": found.customer_id,
+        "state": found.state.value,
+        "counter": found.counter,
+        "changed": found.changed_at.isoformat(),
+        "alarms": found.alarms,
+        "alarmed": found.alarmed_at and found.alarmed_at.isoformat(),
+    }
+
+
+OPERATIONS = (
+    Operation(
+        name="addCustomer",
+        method="PUT",
+        path="/v1/customers/{customer}",
+        tag="register",
+        summary="Register a customer; doing it again changes nothing.",
+        handler=_add_customer,
+        roles=_REGISTRAR,
+        path_parameters=_CUSTOMER,
+        body=reference("NewCustomer"),
+        answers={200: reference("Customer")},
+        errors=(DuplicateEntry,),
+    ),
+    Operation(
+        name="registerCertificate",
+        method="POST",
+        path="/v1/customers/{customer}/certificates",
+        tag="register",
+        summary="Take a customer's signatures by this certificate of this token; doing it again"
+        " changes nothing.",
+        handler=_enrol,
+        roles=_REGISTRAR,
+        path_parameters=_CUSTOMER,
+        body=reference("NewCertificate"),
+        answers={200: reference("Certificate")},
+        errors=(CustomerUnknown, CertificateInvalid, DuplicateEntry),
+    ),
+    Operation(
+        name="certificate",
+        method="GET",
+        path="/v1/certificates/{sha256}",
+        tag="register",
+        summary="How a certificate stands, by the SHA-256 of its DER.",
+        handler=_certificate,
+        roles=_READERS,
+        path_parameters=_CERTIFICATE,
+        answers={200: reference("Certificate")},
+        errors=(CertificateUnknown,),
+    ),
+    Operation(
+        name="changeCertificate",
+        method="PUT",
+        path="/v1/certificates/{sha256}/state",
+        tag="register",
+        summary="Suspend a certificate, resume it, or revoke it for good, at once.",
+        handler=_change_certificate,
+        roles=_REGISTRAR,
+        path_parameters=_CERTIFICATE,
+        body=reference("CertificateStateChange"),
+        answers={200: reference("Certificate")},
+        errors=(CertificateUnknown, InputInvalid),
+    ),
+    Operation(
+        name="token",
+        method="GET",
+        path="/v1/tokens/{token}",
+        tag="register",
+        summary="How a token stands.",
+        handler=_token,
+        roles=_READERS,
+        path_parameters=_TOKEN,
+        answers={200: reference("Token")},
+        errors=(TokenUnknown,),
+    ),
+    Operation(
+        name="reportLoss",
+        method="POST",
+        path="/v1/tokens/{token}/loss",
+        tag="register",
+        summary="Take no signature of a lost or stolen token any more, at once.",
+        handler=_report_loss,
+        roles=frozenset((Role.HOTLINE, Role.REGISTRAR, Role.CLERK)),
+        path_parameters=_TOKEN,
+        body=reference("Nothing"),
+        answers={200: reference("Token")},
+        errors=(TokenUnknown,),
+    ),
+)

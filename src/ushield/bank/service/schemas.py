@@ -1,0 +1,317 @@
+"""The shapes of what comes and goes, as JSON Schema (draft 2020-12), by name.
+
+The OpenAPI document has these very objects, and requests are checked against that document: what
+it tells and what is taken are one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ushield.bank.challenges import MAX_LIFETIME, ChallengeState
+from ushield.bank.customers import CertificateState, TokenState
+from ushield.bank.facade import MOST_AT_ONCE
+from ushield.transaction.json_form import schema as transaction_schema
+
+__all__ = [
+    "Schema",
+    "array_of",
+    "components",
+    "hexadecimal",
+    "nullable",
+    "object_of",
+    "reference",
+    "text",
+]
+
+Schema = dict[str, Any]
+
+_TRANSACTION = "Transaction"
+
+
+def reference(name: str) -> Schema:
+    """The schema of that name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def object_of(
+    properties: Mapping[str, Schema], *, optional: Sequence[str] = (), **more: Any
+) -> Schema:
+    """An object with these members and no others; all are required but ``optional`` ones."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+        **more,
+    }
+
+
+def array_of(items: Schema, **more: Any) -> Schema:
+    """An array."""
+    return {"type": "array", "items": items, **more}
+
+
+def text(pattern: str | None = None, **more: Any) -> Schema:
+    """A text, of the given pattern."""
+    return {"type": "string", **({} if pattern is None else {"pattern": pattern}), **more}
+
+
+def hexadecimal(digits: int) -> Schema:
+    """So many hexadecimal digits, in small letters."""
+    return text(f"^[0-9a-f]{{{digits}}}$")
+
+
+def nullable(schema: Schema) -> Schema:
+    """The same, or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def components() -> dict[str, Schema]:
+    """All named schemas."""
+    return {**_NAMED, **_transactions()}
+
+
+_INSTANT = text(format="date-time")
+_COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}
+_BASE64 = "^[A-Za-z0-9+/]+={0,2}$"
+
+_NAMED: dict[str, Schema] = {
+    "CustomerId": text(
+        "^[0-9A-Za-z._-]{1,64}$",
+        description="The bank's own id of a customer; one that says nothing about the person.",
+    ),
+    "TokenSerial": text("^[0-9A-Za-z._-]{1,64}$", description="A token's serial number."),
+    "ChallengeId": {**hexadecimal(32), "description": "128 random bits."},
+    "Sha256": {**hexadecimal(64), "description": "A SHA-256 digest."},
+    "Signature": text(
+        _BASE64,
+        contentEncoding="base64",
+        contentMediaType="application/pkcs7-signature",
+        maxLength=44000,
+        description="CMS SignedData in DER (RFC 5652), in base64.",
+    ),
+    "Customer": object_of(
+        {"customer": reference("CustomerId"), "name": nullable(text())},
+    ),
+    "NewCustomer": object_of(
+        {"name": nullable(text(minLength=1, maxLength=200))},
+        optional=("name",),
+        description="The name is for the bank's log, and may be left out.",
+    ),
+    "NewCertificate": object_of(
+        {
+            "token": reference("TokenSerial"),
+            "certificate": text(
+                _BASE64,
+                contentEncoding="base64",
+                contentMediaType="application/pkix-cert",
+                maxLength=22000,
+                description="X.509 in DER (RFC 5280), in base64: PEM without its first, last and"
+                " all ends of lines.",
+            ),
+        }
+    ),
+    "Certificate": object_of(
+        {
+            "sha256": reference("Sha256"),
+            "serial_number": text("^[0-9a-f]+$", description="The issuer's, hexadecimal."),
+            "token": reference("TokenSerial"),
+            "customer": reference("CustomerId"),
+            "state": {"enum": [each.value for each in CertificateState]},
+            "changed": _INSTANT,
+        }
+    ),
+    "CertificateStateChange": object_of(
+        {"state": {"enum": [each.value for each in CertificateState]}},
+        description="`suspended` and back to `active`, or `revoked`, which is for good.",
+    ),
+    "Token": object_of(
+        {
+            "token": reference("TokenSerial"),
+            "customer": reference("CustomerId"),
+            "state": {"enum": [each.value for each in TokenState]},
+            "counter": {**_COUNT, "description": "The highest accepted from it."},
+            "changed": _INSTANT,
+            "alarms": {**_COUNT, "description": "Signatures whose counter had been passed."},
+            "alarmed": nullable(_INSTANT),
+        }
+    ),
+    "NewChallenge": object_of(
+        {
+            "customer": reference("CustomerId"),
+            "transaction": reference(_TRANSACTION),
+            "lifetime": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": int(MAX_LIFETIME.total_seconds()),
+                "description": "Seconds; the bank's own time without it.",
+            },
+            "repeat": {
+                "type": "boolean",
+                "default": False,
+                "description": "If the same was asked for before and is live, give that again.",
+            },
+        },
+        optional=("lifetime", "repeat"),
+    ),
+    "Challenge": object_of(
+        {
+            "challenge": reference("ChallengeId"),
+            "customer": reference("CustomerId"),
+            "expires": _INSTANT,
+            "transaction": {
+                **reference(_TRANSACTION),
+                "description": "What the customer is to sign.",
+            },
+        }
+    ),
+    "ChallengeState": object_of(
+        {
+            "challenge": reference("ChallengeId"),
+            "customer": reference("CustomerId"),
+            "state": {"enum": [each.value for each in ChallengeState]},
+            "issued": _INSTANT,
+            "expires": _INSTANT,
+            "decided": nullable(_INSTANT),
+            "acceptance": {
+                **nullable(reference("Acceptance")),
+                "description": "What accepting it answered, unless that was erased.",
+            },
+        }
+    ),
+    "Presented": object_of({"signature": reference("Signature")}),
+    "Acceptance": object_of(
+        {
+            "challenge": reference("ChallengeId"),
+            "customer": reference("CustomerId"),
+            "token": reference("TokenSerial"),
+            "accepted": _INSTANT,
+            "transaction": {**reference(_TRANSACTION), "description": "To be carried out, once."},
+            "shown": {
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "The fields that the token showed, by their labels.",
+            },
+            "hidden": {
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "The fields that were signed and not shown.",
+            },
+        }
+    ),
+    "PresentedSignatures": object_of(
+        {
+            "signatures": array_of(
+                object_of(
+                    {
+                        "challenge": reference("ChallengeId"),
+                        "signature": reference("Signature"),
+                    }
+                ),
+                minItems=1,
+                maxItems=MOST_AT_ONCE,
+            )
+        }
+    ),
+    "Outcomes": object_of(
+        {
+            "outcomes": array_of(
+                {
+                    "oneOf": [
+                        object_of({"acceptance": reference("Acceptance")}),
+                        object_of({"problem": reference("Problem")}),
+                    ]
+                },
+                description="In the order of the signatures.",
+            )
+        }
+    ),
+    "Head": object_of(
+        {
+            "instance": text(description="The database's id."),
+            "number": {**_COUNT, "description": "Heads are counted from 1."},
+            "first": {**_COUNT, "description": "The first entry under it."},
+            "count": {**_COUNT, "description": "How many entries are under it."},
+            "root": reference("Sha256"),
+            "previous": {**hexadecimal(64), "description": "The head before; zeros for the first."},
+            "at": {**_COUNT, "description": "Microseconds since 1970."},
+            "key_id": {**hexadecimal(64), "description": "SHA-256 of the audit key's public half."},
+            "signature": {**hexadecimal(128), "description": "Ed25519 (RFC 8032)."},
+        },
+        description="A signed head of the audit log, as `ushield bank audit export` writes it.",
+    ),
+    "LastHead": object_of({"head": nullable(reference("Head"))}),
+    "Heads": object_of({"heads": array_of(reference("Head"))}),
+    "Sealed": object_of({"sealed": _COUNT, "heads": array_of(reference("Head"))}),
+    "Anchors": object_of(
+        {
+            "anchors": array_of(
+                reference("Head"), maxItems=1000, description="Heads that were kept elsewhere."
+            )
+        },
+        optional=("anchors",),
+    ),
+    "AuditReport": object_of(
+        dict.fromkeys(("heads", "entries", "erased", "pending", "anchors", "anchored"), _COUNT)
+    ),
+    "Nothing": object_of({}, description="An empty object."),
+    "Status": object_of({"status": {"enum": ["live", "ready"]}}),
+    "Problem": {
+        "type": "object",
+        "description": "Problem details (RFC 9457). `code`, `reason` and `rule` are stable.",
+        "properties": {
+            "type": text(format="uri-reference"),
+            "title": text(),
+            "status": {"type": "integer"},
+            "detail": text(description="For people."),
+            "code": text("^[a-z]+(-[a-z]+)*$", description="What went wrong, for programs."),
+            "remedy": text(description="What to do about it, for people."),
+            "instance": text(format="uri-reference", description="The request's id."),
+            "reason": text(description="Why a signature was refused."),
+            "rule": text(description="The rule of the bank's policy that refused."),
+            "field": text(description="What is wrong in the request."),
+            "repeated": {
+                "type": "boolean",
+                "description": "It was this very signature that was accepted before.",
+            },
+            "acceptance": reference("Acceptance"),
+        },
+        "required": ["type", "title", "status", "detail", "code", "remedy"],
+        "additionalProperties": True,
+    },
+}
+
+
+def _transactions() -> dict[str, Schema]:
+    """The schema of transactions, its parts under names of their own.
+
+    A draft has no challenge yet, so that none is required.
+    """
+    whole = transaction_schema()
+    found: dict[str, Schema] = {
+        _TRANSACTION: {
+            "description": whole["title"] + "; the bank puts a challenge of its own in.",
+            "oneOf": _moved(whole["oneOf"]),
+        }
+    }
+    for name, part in whole["$defs"].items():
+        moved = _moved(part)
+        if "challenge" in moved.get("required", ()):
+            moved["required"].remove("challenge")
+        found[f"{_TRANSACTION}.{name}"] = moved
+    return found
+
+
+def _moved(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: member.replace("#/$defs/", f"#/components/schemas/{_TRANSACTION}.")
+            if name == "$ref"
+            else _moved(member)
+            for name, member in value.items()
+        }
+    if isinstance(value, list):
+        return [_moved(each) for each in value]
+    return value
