@@ -54,9 +54,11 @@ class Served:
         limits: Limits | None = None,
         context: ssl.SSLContext | None = None,
         text: str | None = None,
+        verify: ssl.SSLContext | bool = False,
         **settings: Any,
     ) -> None:
         self.bench = bench
+        self.verify = verify
         self.file = folder / FILE_NAME
         self.file.write_text(clients() if text is None else text)
         self.file.chmod(0o600)
@@ -107,7 +109,9 @@ class Served:
         given = dict(headers or {})
         if role is not None:
             given["Authorization"] = f"Bearer {TOKENS[role]}"
-        with httpx.Client(base_url=self.url, trust_env=False, timeout=30, verify=False) as client:
+        with httpx.Client(
+            base_url=self.url, trust_env=False, timeout=30, verify=self.verify
+        ) as client:
             return client.request(method, path, headers=given, **settings)
 
     def told(self, status: int, *arguments: Any, **settings: Any) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class Client:
                 raise ServiceConfigurationInvalid(
                     f"client {self.name}: a digest is 64 hexadecimal digits, in small letters"
                 )
+        if not (self.certificate_subject or "").isprintable():
+            raise ServiceConfigurationInvalid(f"client {self.name}: a subject is one line")
         if not any(self.proofs):
             raise ServiceConfigurationInvalid(f"client {self.name}: a token or certificate is due")
 

@@ -122,8 +122,8 @@ def client_table(client: Client) -> str:
     for name in _PROOFS:
         value = getattr(client, name)
         if value is not None:
-            # TOML's basic strings take JSON's escapes.
-            lines.append(f"{name} = {json.dumps(value)}")
+            # TOML's basic strings take JSON's escapes, but for halves of a character.
+            lines.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import ssl
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,7 +25,6 @@ from ushield.bank.service.connection import Connection
 from ushield.bank.service.errors import AddressRefused, ServiceConfigurationInvalid
 from ushield.bank.service.listening import Address, MutualTls, own_names
 from ushield.bank.service.operation import Backing
-from ushield.errors import InputInvalid
 
 if TYPE_CHECKING:
     from ushield.bank.audit.keys import AuditPublicKey, FileAuditSigner
@@ -42,15 +40,11 @@ _KEEP_ALIVE_SECONDS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSettings:
-    """Where a bank's service listens. ``hosts`` are names it has besides those it knows.
-
-    ``seal`` lets it seal the bank's log every second, with the audit key in the bank's folder.
-    """
+    """Where a bank's service listens; ``hosts`` are names it has besides those it knows."""
 
     address: Address
     tls: MutualTls | None = None
     hosts: tuple[str, ...] = ()
-    seal: bool = False
 
     def __post_init__(self) -> None:
         if not self.address.is_local and self.tls is None:
@@ -79,24 +73,13 @@ def serve(
         )
     with ExitStack() as stack:
         bank = stack.enter_context(configuration.open(pool_size=service.limits.workers + 2))
-        signer = _audit_signer(configuration)
         application = Application(
-            Backing(bank, audit_key=_audit_key(configuration), audit_signer=signer),
+            Backing(bank, _audit_key(configuration), _audit_signer(configuration)),
             clients=ClientFile(configuration.folder),
             hosts=names,
             limits=service.limits,
         )
         stack.callback(application.close)
-        if settings.seal:
-            if signer is None:
-                raise InputInvalid(f"{configuration.folder}: there is no audit key to seal with")
-            stop = threading.Event()
-            sequencer = threading.Thread(
-                target=bank.sequencer(signer).run, args=(stop,), name="ushield-sequencer"
-            )
-            stack.callback(sequencer.join)
-            stack.callback(stop.set)
-            sequencer.start()
         listening = stack.enter_context(settings.address.listen())
         _log_lines()
         server = make_server(application, service.limits, context)

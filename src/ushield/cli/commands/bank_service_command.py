@@ -38,7 +38,6 @@ _ROLES = ("payments", "registrar", "hotline", "clerk", "auditor")
     multiple=True,
     help="A name by which clients call it; those in the certificate are known.",
 )
-@click.option("--seal", is_flag=True, help="Seal the bank's log every second.")
 @pass_invocation
 def serve(
     invocation: Invocation,
@@ -50,7 +49,6 @@ def serve(
     key: str | None,
     client_ca: str | None,
     hosts: tuple[str, ...],
-    seal: bool,
 ) -> None:
     """Serve the bank's verbs over HTTP and JSON, until it is interrupted.
 
@@ -73,7 +71,6 @@ def serve(
         address=Address(path=uds) if uds is not None else Address.parse(listen or "127.0.0.1:8080"),
         tls=tls,
         hosts=hosts,
-        seal=seal,
     )
     serve_bank(
         load_bank(bank),
