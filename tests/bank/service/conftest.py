@@ -27,14 +27,20 @@ def local(sqlite_url: str, tmp_path: Path) -> Iterator[Served]:
         yield served
 
 
+def copied(template: Path, folder: Path) -> str:
+    """An empty bank's database in a folder."""
+    shutil.copy(template, folder / "bank.db")
+    url = f"sqlite:///{folder / 'bank.db'}"
+    confirm_copy(url)
+    return url
+
+
 @pytest.fixture(scope="module")
 def shared(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One for all tests of a module, which leave it as it is."""
     folder = tmp_path_factory.mktemp("shared")
-    shutil.copy(sqlite_template, folder / "bank.db")
-    url = f"sqlite:///{folder / 'bank.db'}"
-    confirm_copy(url)
     limits = Limits(per_client=1000, together=10_000, strangers=1000)
+    url = copied(sqlite_template, folder)
     with Bench.open(url) as bench, Served(bench, folder, limits=limits) as served:
         bench.customer()
         yield served

@@ -59,6 +59,14 @@ def test_whatever_comes_is_read_or_refused_and_not_repeated(data: bytes) -> None
     assert "0d8a" not in refusal
 
 
+def test_a_number_that_is_whole_may_be_written_with_a_point() -> None:
+    assert load_body(b"[1.0, 1e3, -2.50, 1e400]") == [1, 1000, -2.5, float("inf")]
+    assert type(load_body(b"1.0")) is int
+    for text in (b"NaN", b"-Infinity", b"[Infinity]"):
+        with pytest.raises(RequestInvalid):
+            load_body(text)
+
+
 def test_a_text_that_never_ends_is_looked_through_once() -> None:
     for data in (b'"' + b'\\"' * 2_000_000, b'["' * 2_000_000, b"[" * 4_000_000):
         with pytest.raises(RequestInvalid):

@@ -28,6 +28,8 @@ from tests.docs.test_examples import REPOSITORY
 from tests.pki import Signer, authority, pem
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank.configuration import BankConfiguration
+from ushield.bank.service import Address
+from ushield.bank.service.errors import AddressRefused
 
 DAY = timedelta(days=1)
 USHIELD = [sys.executable, "-m", "ushield.cli"]
@@ -193,19 +195,21 @@ def test_nothing_secret_and_nobody_s_data_is_in_its_log(branch: Branch) -> None:
     assert [each for each in private if each in log] == []
 
 
-def test_a_socket_in_the_file_system_is_for_its_user_and_group(branch: Branch) -> None:
+def test_a_socket_in_the_file_system_is_for_its_user_and_group(tmp_path: Path) -> None:
+    place = tmp_path / "s"
     left = socket.socket(socket.AF_UNIX)
-    left.bind(str(branch.socket))
+    left.bind(str(place))
     left.close()
-    with branch.serving() as process, branch.client() as client:
-        url_of(process)
-        assert stat.S_IMODE(branch.socket.stat().st_mode) == 0o660
-        assert client.get("/health/ready").json() == {"status": "ready"}
-        error = branch.cli("serve", "--uds", str(branch.socket), code=50)["error"]
-        assert error["code"] == "address-refused"
-        assert client.get("/health/ready").status_code == 200
-    other = branch.folder / "bank.toml"
-    assert branch.cli("serve", "--uds", str(other), code=50)["error"]["code"] == "address-refused"
+    address = Address(path=str(place))
+    with address.listen():
+        assert stat.S_IMODE(place.stat().st_mode) == 0o660
+        with pytest.raises(AddressRefused, match="another program"):
+            address.listen()
+    other = tmp_path / "file"
+    other.touch()
+    for path, words in ((other, "something else"), (tmp_path / "none" / "s", "No such file")):
+        with pytest.raises(AddressRefused, match=words):
+            Address(path=str(path)).listen()
     assert other.exists()
 
 

@@ -131,7 +131,7 @@ def test_a_certificate_is_suspended_resumed_and_revoked_for_good(served: Served)
         change = served.told(200, "PUT", f"{place}/state", REGISTRAR, json={"state": state})
         assert change["state"] == state
     back = {"state": "active"}
-    served.refused(400, "input-invalid", "PUT", f"{place}/state", REGISTRAR, json=back)
+    served.refused(422, "input-invalid", "PUT", f"{place}/state", REGISTRAR, json=back)
     assert served.told(200, "GET", place, REGISTRAR)["state"] == "revoked"
 
 
@@ -173,7 +173,7 @@ def test_the_log_is_sealed_handed_out_and_verified(served: Served) -> None:
     report = served.told(200, *verify, json={"anchors": [head, second]})
     assert (report["entries"], report["heads"], report["anchored"]) == (4, 2, 2)
     forged = head | {"root": "0" * 64}
-    error = served.refused(500, "audit-broken", *verify, json={"anchors": [forged]})
+    error = served.refused(409, "audit-broken", *verify, json={"anchors": [forged]})
     assert error["fault"] == "head-invalid"
 
 

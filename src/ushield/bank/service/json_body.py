@@ -1,7 +1,7 @@
 """Reading a body as JSON (RFC 8259), strictly: one meaning for every reader.
 
-No member twice, no number that is none, no control character or half a surrogate pair in a text,
-and no nesting that a reader's stack could run out on.
+No member twice, no number that is none, no half of a surrogate pair in a text, and no nesting that
+a reader's stack could run out on.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ DEEPEST = 16
 
 # A text that does not end is passed over to its end, or it would be looked through again and again.
 _STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|([\[{])|([\]}])', re.DOTALL)
-_REFUSED = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_EXACT = 1 << 53
+_REFUSED = re.compile("[\ud800-\udfff]")
 
 
 def load_body(data: bytes) -> Any:
@@ -34,7 +35,7 @@ def load_body(data: bytes) -> Any:
             text,
             object_pairs_hook=_unique,
             parse_constant=_refuse_number,
-            parse_float=_refuse_number,
+            parse_float=_number,
         )
     except ValueError:
         raise RequestInvalid("the body is not JSON") from None
@@ -61,15 +62,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_number(text: str) -> NoReturn:
-    # Amounts are texts, and everything else that is counted here is whole.
-    raise RequestInvalid("a number in the body is not whole")
+    raise RequestInvalid("NaN and infinities are no numbers in JSON")
+
+
+def _number(text: str) -> int | float:
+    # To JSON Schema 1.0 is whole. What is not is wanted nowhere: amounts are texts.
+    value = float(text)
+    return int(value) if abs(value) <= _EXACT and value.is_integer() else value
 
 
 def _check_texts(value: Any) -> None:
     # Not recursive for the stack's sake: the depth was looked at. A text alone is no body of ours.
     if isinstance(value, str):
         if _REFUSED.search(value):
-            raise RequestInvalid("a text in the body has a control character, or half a character")
+            raise RequestInvalid("a text in the body has half a character")
     elif isinstance(value, dict):
         for name, member in value.items():
             _check_texts(name)

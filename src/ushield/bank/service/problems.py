@@ -16,10 +16,11 @@ __all__ = ["MEDIA_TYPE", "headers_of", "problem", "status_of", "statuses", "titl
 
 MEDIA_TYPE = "application/problem+json"
 
-# The nearest class of an error's ancestors counts. 503: nothing was done; 504: nobody knows.
+# The nearest class of an error's ancestors counts. 400: not as the document says; 422: as it says,
+# and the bank refuses it. 503: nothing was done; 504: nobody knows.
 _STATUS: dict[type[UShieldError], int] = {
     UShieldError: 500,
-    general.InputInvalid: 400,
+    general.InputInvalid: 422,
     general.StoreError: 503,
     TransactionRejected: 422,
     bank.CustomerUnknown: 404,
@@ -30,7 +31,7 @@ _STATUS: dict[type[UShieldError], int] = {
     bank.DuplicateEntry: 409,
     bank.DuplicateOrder: 409,
     bank.OutcomeUnknown: 504,
-    bank.AuditBroken: 500,
+    bank.AuditBroken: 409,
     service.RequestInvalid: 400,
     service.CallerUnknown: 401,
     service.NotPermitted: 403,

@@ -75,7 +75,8 @@ def components() -> dict[str, Schema]:
 
 _INSTANT = text(format="date-time")
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}
-_BASE64 = "^[A-Za-z0-9+/]+={0,2}$"
+_BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+_PRINTABLE = "^[^\\u0000-\\u001f\\u007f]*$"
 
 _NAMED: dict[str, Schema] = {
     "CustomerId": text(
@@ -89,6 +90,7 @@ _NAMED: dict[str, Schema] = {
         _BASE64,
         contentEncoding="base64",
         contentMediaType="application/pkcs7-signature",
+        minLength=4,
         maxLength=44000,
         description="CMS SignedData in DER (RFC 5652), in base64.",
     ),
@@ -96,7 +98,7 @@ _NAMED: dict[str, Schema] = {
         {"customer": reference("CustomerId"), "name": nullable(text())},
     ),
     "NewCustomer": object_of(
-        {"name": nullable(text(minLength=1, maxLength=200))},
+        {"name": nullable(text(_PRINTABLE, minLength=1, maxLength=200))},
         optional=("name",),
         description="The name is for the bank's log, and may be left out.",
     ),
@@ -107,6 +109,7 @@ _NAMED: dict[str, Schema] = {
                 _BASE64,
                 contentEncoding="base64",
                 contentMediaType="application/pkix-cert",
+                minLength=4,
                 maxLength=22000,
                 description="X.509 in DER (RFC 5280), in base64: PEM without its first, last and"
                 " all ends of lines.",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError, validators
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
@@ -14,9 +15,6 @@ from ushield.bank.service.errors import RequestInvalid
 from ushield.bank.service.openapi import document
 from ushield.bank.service.operation import Operation
 from ushield.bank.service.schemas import Schema
-
-if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
 
 __all__ = ["RequestChecks"]
 
@@ -73,8 +71,20 @@ def _value(text: str, schema: Schema) -> Any:
     return int(text) if schema.get("type") == "integer" and is_whole else text
 
 
+def _exact_pattern(
+    validator: Any, pattern: str, value: Any, schema: Any
+) -> Iterator[ValidationError]:
+    # Python's $ would let the end of a line follow; ECMA-262's, which JSON Schema means, does not.
+    exact = f"{pattern[:-1]}\\Z" if pattern.endswith("$") else pattern
+    if isinstance(value, str) and re.search(exact, value) is None:
+        yield ValidationError("does not match")
+
+
+_Validator = validators.extend(Draft202012Validator, {"pattern": _exact_pattern})
+
+
 def _validator(place: str) -> Any:
-    return Draft202012Validator({"$ref": f"{_DOCUMENT}#{place}"}, registry=_registry())
+    return _Validator({"$ref": f"{_DOCUMENT}#{place}"}, registry=_registry())
 
 
 @cache
@@ -99,12 +109,13 @@ def _first(errors: Iterable[ValidationError]) -> ValidationError | None:
     branches: dict[Any, list[ValidationError]] = {}
     for each in found.context:
         branches.setdefault(each.schema_path[0], []).append(each)
-    meant = [
-        branch
-        for branch in branches.values()
-        if not any(each.validator in ("const", "type") for each in branch)
-    ]
+    meant = [branch for branch in branches.values() if not any(map(_tells_apart, branch))]
     return _first(meant[0]) if len(meant) == 1 else found
+
+
+def _tells_apart(error: ValidationError) -> bool:
+    """Whether an error says that another alternative was meant: by a constant, or by its type."""
+    return error.validator == "const" or (error.validator == "type" and not error.relative_path)
 
 
 _WORDS: dict[str, Callable[[Any], str]] = {

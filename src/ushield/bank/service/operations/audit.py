@@ -102,7 +102,7 @@ OPERATIONS = (
         method="POST",
         path="/v1/audit/verifications",
         tag="audit",
-        summary="Verify the log against heads that were kept elsewhere; 500 with the code"
+        summary="Verify the log against heads that were kept elsewhere; 409 with the code"
         " `audit-broken` if it is not what was sealed.",
         handler=_verify,
         roles=_AUDITOR,

@@ -1,0 +1,71 @@
+"""The service keeps what its OpenAPI document promises, whatever is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.config import SchemathesisConfig
+
+from tests.bank.banking import Bench
+from tests.bank.service.served import Served
+from ushield.bank.service import Client, Limits, Role
+from ushield.bank.service.clients import token_digest
+from ushield.bank.service.configuration import client_table
+from ushield.bank.service.openapi import document
+
+TOKEN = "ushield_everything"
+EVERYTHING = Client(name="everything", roles=frozenset(Role), token_sha256=token_digest(TOKEN))
+
+CONFIGURATION = SchemathesisConfig.from_dict(
+    {
+        "checks": {
+            # 400 is for what the document does not allow, and for that alone: what the bank refuses
+            # of what it does allow has 422.
+            "positive_data_acceptance": {"expected-statuses": ["2xx", 404, 409, 422]},
+            "negative_data_rejection": {"expected-statuses": [400, 401, 404, 405, 415, 422]},
+        },
+    }
+)
+
+
+@schemathesis.serializer("application/pkcs7-signature")
+def as_it_is(context: object, value: object) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
+@pytest.fixture(scope="module")
+def everything(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    from tests.bank.service.conftest import copied
+
+    folder = tmp_path_factory.mktemp("everything")
+    limits = Limits(per_client=100_000, together=100_000, strangers=100_000)
+    with (
+        Bench.open(copied(sqlite_template, folder)) as bench,
+        Served(bench, folder, limits=limits, text=client_table(EVERYTHING)) as served,
+    ):
+        bench.customer()
+        assert served.told(200, "GET", "/openapi.json") == document()
+        yield served
+
+
+schema = schemathesis.openapi.from_dict(document(), config=CONFIGURATION)
+
+
+@schema.parametrize()
+@settings(
+    max_examples=3,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_an_operation_does_what_the_document_says(
+    case: schemathesis.Case[Any], everything: Served
+) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    case.call_and_validate(base_url=everything.url, headers=headers)
