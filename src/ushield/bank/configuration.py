@@ -19,6 +19,7 @@ from ushield.bank.settings import (
 if TYPE_CHECKING:
     from ushield.bank.attestation import AttestationPolicy
     from ushield.bank.audit.keys import FileAuditSigner
+    from ushield.bank.authorities.configuration import AuthoritySettings
     from ushield.bank.facade import Bank
     from ushield.bank.policy.policy import Policy
     from ushield.bank.revocation import RevocationIndex, RevocationRefresher
@@ -47,6 +48,7 @@ class BankConfiguration:
     long a challenge lives, in seconds. ``accept_virtual`` takes signatures of virtual tokens; where
     there is a ``policy``, that names them instead. ``blind_ca`` has the CAs of keys without a
     display, which only a policy lets sign. Days and months are those of ``time_zone`` (IANA).
+    ``authority`` is who issues certificates for the bank, if anybody does.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class BankConfiguration:
     time_zone: str = "UTC"
     revocation: RevocationConfiguration | None = None
     attestation: AttestationConfiguration | None = None
+    authority: AuthoritySettings | None = None
 
     @classmethod
     def load(cls, folder: str | Path) -> BankConfiguration:
@@ -132,6 +135,15 @@ class BankConfiguration:
         from ushield.bank.audit.keys import FileAuditSigner
 
         return FileAuditSigner.load(self._path(self.audit_key))
+
+    def issuing(self) -> AuthoritySettings:
+        """Who issues certificates for the bank; `ConfigurationInvalid` if nobody does."""
+        if self.authority is None:
+            raise ConfigurationInvalid(
+                f"{self._path(FILE_NAME)}: it names no CA that issues certificates",
+                remedy="Add a section [authority] to it: docs/authorities.md tells what it says.",
+            )
+        return self.authority
 
     def _policy(self) -> Policy | None:
         if self.policy is None:

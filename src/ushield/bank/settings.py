@@ -13,6 +13,7 @@ __all__ = [
     "AttestationConfiguration",
     "ConfigurationInvalid",
     "RevocationConfiguration",
+    "check_kinds",
     "check_settings",
 ]
 
@@ -55,6 +56,7 @@ _KINDS: dict[str, type] = {
     "time_zone": str,
     "revocation": dict,
     "attestation": dict,
+    "authority": dict,
 }
 _NAMES = {
     str: "a text",
@@ -69,7 +71,7 @@ _ATTESTATION: dict[str, type] = {"makers": str, "models": list}
 
 def check_settings(path: Path, found: dict[str, Any]) -> dict[str, Any]:
     """What the file at ``path`` says, which is all known and sensible; `ConfigurationInvalid`."""
-    _check_kinds(path, found, _KINDS)
+    check_kinds(path, found, _KINDS)
     if not 1 <= found.get("lifetime", 1) <= 86400:
         raise ConfigurationInvalid(f"{path}: lifetime: 1 to 86400 seconds")
     _check_zone(path, found.get("time_zone", "UTC"))
@@ -87,13 +89,17 @@ def check_settings(path: Path, found: dict[str, Any]) -> dict[str, Any]:
         found = found | {"revocation": _revocation(path, found["revocation"])}
     if "attestation" in found:
         found = found | {"attestation": _attestation(path, found["attestation"])}
+    if "authority" in found:
+        from ushield.bank.authorities.configuration import read_authority
+
+        found = found | {"authority": read_authority(path, found["authority"])}
     return found
 
 
 def _revocation(path: Path, found: dict[str, Any]) -> RevocationConfiguration:
     from ushield.bank.revocation import HttpSource
 
-    _check_kinds(path, found, _REVOCATION, "revocation.")
+    check_kinds(path, found, _REVOCATION, "revocation.")
     sources = _texts(path, found, "revocation", "crl")
     if not 1 <= found.get("refresh", 1) <= 86400:
         raise ConfigurationInvalid(f"{path}: revocation.refresh: 1 to 86400 seconds")
@@ -107,7 +113,7 @@ def _revocation(path: Path, found: dict[str, Any]) -> RevocationConfiguration:
 
 
 def _attestation(path: Path, found: dict[str, Any]) -> AttestationConfiguration:
-    _check_kinds(path, found, _ATTESTATION, "attestation.")
+    check_kinds(path, found, _ATTESTATION, "attestation.")
     if "makers" not in found:
         raise ConfigurationInvalid(f"{path}: attestation.makers: a file of certificates is due")
     models = _texts(path, found, "attestation", "models")
@@ -121,9 +127,10 @@ def _texts(path: Path, found: dict[str, Any], section: str, name: str) -> tuple[
     return tuple(texts)
 
 
-def _check_kinds(
+def check_kinds(
     path: Path, found: dict[str, Any], kinds: dict[str, type], section: str = ""
 ) -> None:
+    """`ConfigurationInvalid` unless the table has nothing but ``kinds``; ``section`` names it."""
     for name, value in found.items():
         kind = kinds.get(name)
         if kind is None:

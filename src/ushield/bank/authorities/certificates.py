@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from ushield.bank.authorities.protocol import CertificateProfile
+from ushield.errors import InputInvalid
 
 __all__ = [
     "AuthorityPrivateKey",
@@ -29,6 +30,8 @@ AuthorityPrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 """The keys that a CA of ours may have."""
 
 _SERIAL_BITS = 128
+# The common name has " CA" after it, and 64 characters at most (RFC 5280, A.1).
+_LONGEST_NAME = 60
 # For a verifier whose clock is behind.
 _BACKDATED = timedelta(hours=1)
 
@@ -42,7 +45,9 @@ class PublicationPoints:
 
 
 def authority_name(organisation: str, country: str = "CN") -> x509.Name:
-    """The name of an organisation's CA."""
+    """The name of an organisation's CA; `InputInvalid` for one of more than 60 characters."""
+    if not 1 <= len(organisation) <= _LONGEST_NAME:
+        raise InputInvalid(f"an organisation's name has 1 to {_LONGEST_NAME} characters")
     return x509.Name(
         [
             x509.NameAttribute(NameOID.COUNTRY_NAME, country),

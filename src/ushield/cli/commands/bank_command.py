@@ -7,6 +7,7 @@ import click
 from ushield.cli.commands import (
     bank_archive_command,
     bank_audit_command,
+    bank_ca_command,
     bank_challenges,
     bank_policy_command,
     bank_register,
@@ -36,9 +37,11 @@ for each in (
     bank_register.restored,
     bank_service_command.serve,
     bank_service_command.openapi,
+    bank_ca_command.crl,
 ):
     command.add_command(each)
 command.add_command(bank_archive_command.command, "archive")
 command.add_command(bank_audit_command.command, "audit")
+command.add_command(bank_ca_command.command, "ca")
 command.add_command(bank_policy_command.command, "policy")
 command.add_command(bank_service_command.client, "client")

@@ -30,6 +30,17 @@ _PUBLIC_KEY = "audit-public.pem"
     help="The CAs of customers' certificates, PEM or DER.",
 )
 @click.option(
+    "--own-ca",
+    metavar="NAME",
+    help="Make a CA of the bank's own, for the organisation NAME, in place of --ca.",
+)
+@click.option(
+    "--ca-passphrase-file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Encrypt that CA's key by the first line of FILE, which must stay there.",
+)
+@click.option(
     "--store",
     metavar="URL",
     help="The database: postgresql://[USER@]HOST/NAME; without it, the file bank.db in DIR.",
@@ -37,12 +48,20 @@ _PUBLIC_KEY = "audit-public.pem"
 @click.option("--accept-virtual", is_flag=True, help="Take signatures of virtual tokens, too.")
 @pass_invocation
 def init(
-    invocation: Invocation, *, folder: str, ca: str | None, store: str | None, accept_virtual: bool
+    invocation: Invocation,
+    *,
+    folder: str,
+    ca: str | None,
+    own_ca: str | None,
+    ca_passphrase_file: str | None,
+    store: str | None,
+    accept_virtual: bool,
 ) -> None:
     """Make a bank in DIR, or bring an older one's tables up to date.
 
     DIR gets bank.toml, ca.pem, the key that seals the audit log (audit-key.pem, guard it), and its
-    public half, audit-public.pem.
+    public half, audit-public.pem. With --own-ca also authority-key.pem (guard it even better) and
+    authority.pem: the bank then issues certificates itself.
 
     Example: ushield bank init mybank --ca bank-ca.pem
     """
@@ -52,10 +71,16 @@ def init(
 
     is_new = not (Path(folder) / FILE_NAME).exists()
     if is_new:
-        if ca is None:
-            raise click.UsageError("a new bank wants --ca")
-        _make(Path(folder), ca, store, accept_virtual=accept_virtual)
-    elif ca is not None or store is not None or accept_virtual:
+        if (ca is None) is (own_ca is None):
+            raise click.UsageError("a new bank wants --ca or --own-ca")
+        if ca_passphrase_file is not None and own_ca is None:
+            raise click.UsageError("--ca-passphrase-file goes with --own-ca")
+        lines = _settings(store, accept_virtual=accept_virtual)
+        if ca is not None:
+            _make(Path(folder), read_file(ca, at_most=_MAX_CA), lines)
+        else:
+            _make_with_own_ca(Path(folder), own_ca or "", ca_passphrase_file, lines)
+    elif ca or own_ca or ca_passphrase_file or store or accept_virtual:
         raise click.UsageError(f"{folder} is a bank already; edit its {FILE_NAME}")
     made = create_store(load_bank(folder).url, system_clock())
     facts = {"bank": folder, "new": is_new, "tables": "made" if made else "up to date"}
@@ -63,14 +88,9 @@ def init(
     invocation.output.result(facts, text)
 
 
-def _make(folder: Path, ca: str, store: str | None, *, accept_virtual: bool) -> None:
-    from ushield.bank import TrustStore
-    from ushield.bank.audit.keys import FileAuditSigner
-    from ushield.bank.configuration import FILE_NAME
+def _settings(store: str | None, *, accept_virtual: bool) -> list[str]:
     from ushield.bank.store.engine import store_url
 
-    trusted = read_file(ca, at_most=_MAX_CA)
-    TrustStore.load(trusted)
     lines = []
     if store is not None:
         if store_url(store).password is not None:
@@ -80,16 +100,46 @@ def _make(folder: Path, ca: str, store: str | None, *, accept_virtual: bool) -> 
         lines.append(f"store = {json.dumps(store)}")
     if accept_virtual:
         lines.append("accept_virtual = true")
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise FileFailed(f"{folder}: {reason_of(error)}") from error
+    return lines
+
+
+def _make(folder: Path, trusted: bytes, lines: list[str]) -> None:
+    from ushield.bank import TrustStore
+    from ushield.bank.audit.keys import FileAuditSigner
+    from ushield.bank.configuration import FILE_NAME
+
+    TrustStore.load(trusted)
+    _make_folder(folder)
     signer = FileAuditSigner.create(folder / "audit-key.pem")
     write_file(str(folder / _PUBLIC_KEY), signer.public_pem, replace=True)
     write_file(str(folder / "ca.pem"), trusted, replace=False)
     # Written last: a folder without it is no bank yet.
     text = "".join(f"{line}\n" for line in lines)
     write_file(str(folder / FILE_NAME), text.encode(), replace=False)
+
+
+def _make_with_own_ca(
+    folder: Path, organisation: str, passphrase_file: str | None, lines: list[str]
+) -> None:
+    from ushield.bank.authorities.certificates import authority_name
+    from ushield.bank.authorities.key import AuthorityKey, read_passphrase
+    from ushield.bank.moments import system_clock
+
+    passphrase = None if passphrase_file is None else read_passphrase(passphrase_file)
+    key = AuthorityKey.create(authority_name(organisation), system_clock())
+    _make_folder(folder)
+    key.save(folder / "authority-key.pem", folder / "authority.pem", passphrase=passphrase)
+    lines = [*lines, "", "[authority]", 'kind = "embedded"']
+    if passphrase_file is not None:
+        lines.append(f"passphrase_file = {json.dumps(str(Path(passphrase_file).absolute()))}")
+    _make(folder, key.pem, lines)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise FileFailed(f"{folder}: {reason_of(error)}") from error
 
 
 @click.command(cls=BankCommand)
