@@ -93,12 +93,43 @@ def test_the_file_and_the_life_of_a_crl_are_the_bank_s(tmp_path: Path) -> None:
         ('kind = "embedded"\ncrl_urls = "http://here"', "crl_urls"),
         ('kind = "embedded"\ncrl_urls = [1]', "crl_urls"),
         ('kind = "embedded"\nocsp_urls = ["here"]', "ocsp_urls"),
+        ('kind = "cmp"\nchain = "ca.pem"', "url"),
+        ('kind = "cmp"\nurl = "http://ca/"', "chain"),
+        ('kind = "cmp"\nurl = "http://ca/"\nchain = "ca.pem"', "secret_file"),
+        ('kind = "cmp"\nurl = "http://ca/"\nchain = "c"\nra_key = "k"', "secret_file"),
+        ('kind = "cmp"\nurl = "http://ca/"\nchain = "c"\nsecret_file = "s"', "reference"),
+        (
+            'kind = "cmp"\nurl = "u"\nchain = "c"\nsecret_file = "s"\nreference = "r"\ntimeout = 0',
+            "timeout",
+        ),
     ],
 )
 def test_what_the_section_may_not_say_is_refused(tmp_path: Path, line: str, about: str) -> None:
     folder = made(tmp_path / "bank", "--own-ca", "Bank")
     (folder / "bank.toml").write_text(f"[authority]\n{line}\n")
     assert f"authority.{about}" in refused(folder, 50, "ca show")
+
+
+def test_a_ca_elsewhere_is_shown_and_publishes_itself(tmp_path: Path) -> None:
+    folder = made(tmp_path / "bank", "--own-ca", "Bank")
+    (folder / "secret").write_text("0123456789abcdef\n")
+    (folder / "secret").chmod(0o600)
+    elsewhere = '[authority]\nkind = "cmp"\nurl = "http://ca.example/"\nchain = "ca.pem"\n'
+    with_secret = 'secret_file = "secret"\nreference = "bank"\n'
+    with_key = 'ra_key = "authority-key.pem"\nra_chain = "authority.pem"\n'
+    for how in (with_secret, with_key, with_key + 'responders = "ca.pem"\n'):
+        (folder / "bank.toml").write_text(elsewhere + how)
+        shown = done(folder, "ca show")
+        assert shown["kind"] == "cmp"
+        assert len(shown["chain"]) == 1
+    result = run("bank", "crl", "--bank", str(folder))
+    assert result.exit_code == 2
+    assert "publishes its CRL itself" in result.stderr
+    (folder / "bank.toml").write_text(elsewhere.replace("http", "ftp") + with_secret)
+    assert "http or https" in refused(folder, 50, "ca show")
+    (folder / "secret").write_text("guessable\n")
+    (folder / "bank.toml").write_text(elsewhere + with_secret)
+    assert "guessable" not in refused(folder, 50, "ca show")
 
 
 def test_a_bank_that_issues_nothing_has_no_crl(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -10,7 +11,18 @@ from pathlib import Path
 
 from tests.docs.test_examples import REPOSITORY, blocks
 from tests.openssl import needs_openssl
-from ushield.bank.authorities.configuration import EmbeddedSettings, read_authority
+from ushield.bank.authorities import (
+    CaAnswerInvalid,
+    CaOutcomeUnknown,
+    CaPending,
+    CaRefused,
+    CaUnavailable,
+)
+from ushield.bank.authorities.configuration import (
+    CmpSettings,
+    EmbeddedSettings,
+    read_authority,
+)
 
 PAGE = REPOSITORY / "docs" / "authorities.md"
 
@@ -37,9 +49,20 @@ def test_the_examples_lead_from_a_new_ca_to_a_revoked_certificate(tmp_path: Path
 
 
 def test_the_sections_are_what_the_program_reads() -> None:
-    (embedded,) = blocks(PAGE, "toml")
-    found = tomllib.loads(embedded)["authority"]
-    settings = read_authority(Path("bank.toml"), found)
-    assert isinstance(settings, EmbeddedSettings)
-    assert settings.crl_urls == ("http://ca.example/bank.crl",)
-    assert settings.passphrase_file == Path("/run/keys/ca")
+    embedded, by_secret, by_key = (
+        read_authority(Path("bank.toml"), tomllib.loads(block)["authority"])
+        for block in blocks(PAGE, "toml")
+    )
+    assert isinstance(embedded, EmbeddedSettings)
+    assert embedded.crl_urls == ("http://ca.example/bank.crl",)
+    assert embedded.passphrase_file == Path("/run/keys/ca")
+    assert isinstance(by_secret, CmpSettings)
+    assert (by_secret.reference, by_secret.ra_key) == ("example-bank", None)
+    assert isinstance(by_key, CmpSettings)
+    assert (by_key.responders, by_key.secret_file) == (Path("ca-signers.pem"), None)
+
+
+def test_every_error_of_a_ca_is_told() -> None:
+    told = set(re.findall(r"^\| `(ca-[a-z-]+)` \|", PAGE.read_text(), re.MULTILINE))
+    kinds = (CaAnswerInvalid, CaOutcomeUnknown, CaPending, CaRefused, CaUnavailable)
+    assert told == {kind.code for kind in kinds}

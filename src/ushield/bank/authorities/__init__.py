@@ -8,6 +8,9 @@ from ushield.lazy import lazy_names
 
 if TYPE_CHECKING:
     from ushield.bank.authorities.certificates import PublicationPoints
+    from ushield.bank.authorities.cmp.client import CmpAuthority
+    from ushield.bank.authorities.cmp.http import CmpEndpoint
+    from ushield.bank.authorities.cmp.protection import MacProtection, SignatureProtection
     from ushield.bank.authorities.crl_publisher import CrlPublisher, CrlUnpublished
     from ushield.bank.authorities.embedded import EmbeddedAuthority
     from ushield.bank.authorities.errors import (
@@ -30,6 +33,9 @@ else:
         __name__,
         {
             "certificates": ("PublicationPoints",),
+            "cmp.client": ("CmpAuthority",),
+            "cmp.http": ("CmpEndpoint",),
+            "cmp.protection": ("MacProtection", "SignatureProtection"),
             "crl_publisher": ("CrlPublisher", "CrlUnpublished"),
             "embedded": ("EmbeddedAuthority",),
             "errors": (
@@ -59,12 +65,16 @@ __all__ = [
     "CaUnavailable",
     "CertificateAuthority",
     "CertificateProfile",
+    "CmpAuthority",
+    "CmpEndpoint",
     "CrlPublisher",
     "CrlUnpublished",
     "EmbeddedAuthority",
+    "MacProtection",
     "OcspResponder",
     "PublicationPoints",
     "ResponderKey",
     "RevocationReason",
+    "SignatureProtection",
     "new_transaction_id",
 ]

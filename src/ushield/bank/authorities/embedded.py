@@ -21,6 +21,7 @@ from ushield.bank.authorities import records
 from ushield.bank.authorities.certificates import PublicationPoints, customer_certificate
 from ushield.bank.authorities.errors import CaRefused
 from ushield.bank.authorities.key import AuthorityKey
+from ushield.bank.authorities.order import order_digest
 from ushield.bank.authorities.protocol import (
     CertificateProfile,
     RevocationReason,
@@ -35,7 +36,7 @@ from ushield.bank.store.store import Store
 from ushield.bank.trust import TrustStore
 from ushield.errors import InputInvalid
 
-__all__ = ["EmbeddedAuthority", "order_digest"]
+__all__ = ["EmbeddedAuthority"]
 
 T = TypeVar("T")
 
@@ -199,22 +200,6 @@ class EmbeddedAuthority:
     def _write(self, work: Callable[[Connection, datetime], T]) -> T:
         # The clock is read when the transaction has begun: waiting for it may have taken a while.
         return self._store.write(lambda connection: work(connection, self._clock()))
-
-
-def order_digest(
-    request: bytes, profile: CertificateProfile, certificate: bytes | None = None
-) -> bytes:
-    """What tells an order (SHA-256) from any other under the same transaction id."""
-    digest = hashlib.sha256()
-    seconds = profile.validity.total_seconds()
-    for part in (
-        request,
-        profile.subject.public_bytes(),
-        f"{seconds}".encode(),
-        certificate or b"",
-    ):
-        digest.update(len(part).to_bytes(4, "big") + part)
-    return digest.digest()
 
 
 def _as_issued(found: IssuedCertificate, asked: bytes) -> bytes:

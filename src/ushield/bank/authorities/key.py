@@ -28,11 +28,19 @@ from ushield.bank.key_files import read_private, write_private
 from ushield.bank.revocation.evidence import issuer_id
 from ushield.errors import InputInvalid
 
-__all__ = ["AuthorityKey", "ResponderKey", "read_passphrase"]
+__all__ = [
+    "AuthorityKey",
+    "ResponderKey",
+    "load_certificates",
+    "load_chain",
+    "load_private_key",
+    "read_passphrase",
+]
 
 _MAX_CHAIN = 1 << 20
 _VALIDITY = timedelta(days=3650)
 _RSA_EXPONENT = 65537
+_MOST_RSA_BITS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +72,8 @@ class AuthorityKey:
         `InputInvalid` if others may read the key, if it is none of a CA's, or if the certificate
         is of another key or of no CA.
         """
-        private = _private_key(key, read_private(key), passphrase)
-        certificates = _certificates(chain)
+        private = load_private_key(key, passphrase)
+        certificates = load_chain(chain)
         issuer = certificates[0]
         if issuer.public_key() != private.public_key():
             raise InputInvalid(f"{chain}: the first certificate is of another key than {key}")
@@ -139,7 +147,7 @@ class ResponderKey:
     def load(cls, path: str | Path, issuer: x509.Certificate) -> ResponderKey:
         """Read what `save` wrote; `InputInvalid` if it is not a responder's of ``issuer``."""
         encoded = read_private(path)
-        private = _private_key(path, encoded, None)
+        private = load_private_key(path)
         try:
             certificate = x509.load_pem_x509_certificate(encoded)
             certificate.verify_directly_issued_by(issuer)
@@ -164,7 +172,7 @@ def read_passphrase(path: str | Path) -> bytes:
     """The first line of a file that its owner alone can read; `InputInvalid`."""
     line = read_private(path).partition(b"\n")[0].rstrip(b"\r")
     if not line:
-        raise InputInvalid(f"{path}: no passphrase on its first line")
+        raise InputInvalid(f"{path}: nothing on its first line")
     return line
 
 
@@ -178,9 +186,12 @@ def _generate(algorithm: KeyAlgorithm) -> AuthorityPrivateKey:
             raise InputInvalid(f"a CA's key is p256, rsa3072 or rsa4096, not {algorithm}")
 
 
-def _private_key(path: str | Path, encoded: bytes, passphrase: bytes | None) -> AuthorityPrivateKey:
+def load_private_key(
+    path: str | Path, passphrase: bytes | None = None, *, least_rsa_bits: int = 3072
+) -> AuthorityPrivateKey:
+    """Read a key (PKCS #8 in PEM) of P-256, or RSA up to 8192 bits; `InputInvalid`."""
     try:
-        key = load_pem_private_key(encoded, passphrase)
+        key = load_pem_private_key(read_private(path), passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # What the library says of a wrong passphrase differs by how the file is encrypted.
         how = "without one" if passphrase is None else "with the passphrase given"
@@ -190,19 +201,25 @@ def _private_key(path: str | Path, encoded: bytes, passphrase: bytes | None) -> 
         ) from None
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
         return key
-    if isinstance(key, rsa.RSAPrivateKey) and 3072 <= key.key_size <= 8192:
+    if isinstance(key, rsa.RSAPrivateKey) and least_rsa_bits <= key.key_size <= _MOST_RSA_BITS:
         return key
-    raise InputInvalid(f"{path}: a CA's key is P-256, or RSA of 3072 to 8192 bits")
+    raise InputInvalid(f"{path}: the key must be P-256, or RSA of {least_rsa_bits} bits or more")
 
 
-def _certificates(path: str | Path) -> tuple[x509.Certificate, ...]:
+def load_certificates(path: str | Path) -> tuple[x509.Certificate, ...]:
+    """Read certificates (PEM), one at least; `InputInvalid`."""
     try:
         with Path(path).open("rb") as stream:
-            found = x509.load_pem_x509_certificates(stream.read(_MAX_CHAIN))
+            return tuple(x509.load_pem_x509_certificates(stream.read(_MAX_CHAIN)))
     except OSError as error:
         raise InputInvalid(f"{path}: {error.strerror}") from error
     except (ValueError, x509.InvalidVersion) as error:
         raise InputInvalid(f"{path}: no certificates in PEM") from error
+
+
+def load_chain(path: str | Path) -> tuple[x509.Certificate, ...]:
+    """Read certificates (PEM) that lead, each by the next, to a self-signed one; `InputInvalid`."""
+    found = load_certificates(path)
     for below, above in zip(found, (*found[1:], found[-1]), strict=True):
         try:
             below.verify_directly_issued_by(above)
@@ -210,4 +227,4 @@ def _certificates(path: str | Path) -> tuple[x509.Certificate, ...]:
             raise InputInvalid(
                 f"{path}: the certificates do not lead, one by the next, to a self-signed one"
             ) from error
-    return tuple(found)
+    return found

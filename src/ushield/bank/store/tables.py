@@ -282,7 +282,8 @@ ca_crl = Table(
     Column("this_update", BigInteger, nullable=False),
 )
 
-# How far an order to a CA elsewhere has come; ``nonce`` is what its next message answers.
+# How far an order to a CA elsewhere has come; ``nonce`` and
+# ``cert_req_id`` are what its next message answers.
 ca_transaction = Table(
     "ca_transaction",
     metadata,
@@ -295,6 +296,7 @@ ca_transaction = Table(
         nullable=False,
     ),
     Column("nonce", LargeBinary),
+    Column("cert_req_id", Integer),
     Column("certificate", LargeBinary),
     Column("started_at", BigInteger, nullable=False),
     Column("changed_at", BigInteger, nullable=False),

@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.Column("asked", sa.LargeBinary(length=32), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("nonce", sa.LargeBinary(), nullable=True),
+        sa.Column("cert_req_id", sa.Integer(), nullable=True),
         sa.Column("certificate", sa.LargeBinary(), nullable=True),
         sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
