@@ -27,8 +27,15 @@ def write_key(path: Path, key: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("algorithm", [KeyAlgorithm.P256, KeyAlgorithm.RSA_3072])
-@pytest.mark.parametrize("passphrase", [None, b"correct horse"])
+@pytest.mark.parametrize(
+    ("algorithm", "passphrase"),
+    [
+        (KeyAlgorithm.P256, None),
+        (KeyAlgorithm.P256, b"correct horse"),
+        (KeyAlgorithm.RSA_3072, b"correct horse"),
+    ],
+    ids=["p256", "p256-encrypted", "rsa3072-encrypted"],
+)
 def test_a_key_comes_back_from_its_file(
     tmp_path: Path, algorithm: KeyAlgorithm, passphrase: bytes | None
 ) -> None:

@@ -70,11 +70,12 @@ class CertificateAuthority(Protocol):
       gets the same certificate, byte for byte, and there is never a second one.
     - A CA that is reached by CMP is another machine. Here, the certificate it sent is in the
       bank's database before the bank confirms it, and is given again from there; a confirmation
-      that was lost is repeated. If the *answer* was lost, the request is repeated under its
-      transactionID, and then it depends on the CA: it may answer again, or refuse with
-      ``transactionIdInUse``. The refusal is told as `CaOutcomeUnknown`. A certificate that was
-      issued then was never confirmed, and the CA takes it back (RFC 9810, 5.3.18); it must be
-      asked for anew with a new id. Two certificates that are both confirmed never come from one id.
+      that was lost is repeated. The bank never confirms two certificates for one id. If the
+      *answer* was lost, the request is repeated under its transactionID, and what comes of that
+      is the CA's: it may answer again, or refuse (``transactionIdInUse``, which is told as
+      `CaOutcomeUnknown`), or issue a second one. The first one was never confirmed; a CA that
+      keeps to RFC 9810, 4.2.2.2, revokes it, but there are CAs that keep no transactions. The
+      bank has never enrolled it, and takes no signature by it.
 
     The same id for something else is refused (`DuplicateEntry`). Methods end in bounded time, and
     raise `CaUnavailable`, `CaOutcomeUnknown`, `CaAnswerInvalid`, `CaRefused`, `CaPending`,
