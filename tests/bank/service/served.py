@@ -55,6 +55,7 @@ class Served:
         context: ssl.SSLContext | None = None,
         text: str | None = None,
         verify: ssl.SSLContext | bool = False,
+        backing: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> None:
         self.bench = bench
@@ -64,7 +65,12 @@ class Served:
         self.file.chmod(0o600)
         signer = FileAuditSigner.create(folder / "audit-key.pem")
         self.application = Application(
-            Backing(bench.bank, audit_key=signer.public_key, audit_signer=signer),
+            Backing(
+                bench.bank,
+                audit_key=signer.public_key,
+                audit_signer=signer,
+                **(backing or {}),
+            ),
             clients=ClientFile(folder),
             hosts=("localhost", "127.0.0.1"),
             limits=limits,

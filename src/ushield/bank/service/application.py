@@ -99,7 +99,9 @@ class Application:
                 begun = True
                 record.status = message["status"]
                 identity = (b"x-request-id", record.request_id.encode())
-                message = {**message, "headers": [*message["headers"], identity, *_SAFE_HEADERS]}
+                given = {name for name, _ in message["headers"]}
+                more = [each for each in _SAFE_HEADERS if each[0] not in given]
+                message = {**message, "headers": [*message["headers"], identity, *more]}
             await send(message)
 
         try:

@@ -100,7 +100,8 @@ class Clients:
         return found
 
     def _add(self, client: Client) -> None:
-        if client.name in self._by_name:
+        # Names that differ in case only would be one person to whoever reads them.
+        if client.name.lower() in {name.lower() for name in self._by_name}:
             raise ServiceConfigurationInvalid(f"client {client.name}: stands there twice")
         self._by_name[client.name] = client
         for proof in client.proofs:

@@ -136,12 +136,13 @@ class Endpoint:
         return client
 
     async def _read(self, request: Request) -> tuple[bytes | None, bool]:
-        if self._operation.body is None:
+        if self._operation.body is None and self._operation.raw is None:
             if await _read_body(request, 0, self._desk.limits.seconds):
                 raise RequestInvalid("no body is due")
             return None, False
         kind = _media_type(request)
-        if kind != _JSON and (kind is None or kind != self._operation.raw):
+        wanted = (self._operation.raw, None if self._operation.body is None else _JSON)
+        if kind is None or kind not in wanted:
             raise MediaTypeUnsupported("the body is of another type than is taken here")
         body = await _read_body(request, self._operation.longest, self._desk.limits.seconds)
         return body, kind == _JSON

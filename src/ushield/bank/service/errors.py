@@ -8,7 +8,6 @@ from ushield.errors import InputInvalid, UShieldError
 
 __all__ = [
     "AddressRefused",
-    "AuditKeyMissing",
     "BodyTooLarge",
     "BodyTooSlow",
     "CallerUnknown",
@@ -17,6 +16,7 @@ __all__ = [
     "MediaTypeUnsupported",
     "MethodUnknown",
     "NotPermitted",
+    "NotServed",
     "OriginRefused",
     "Overloaded",
     "RequestInvalid",
@@ -150,11 +150,11 @@ class DeadlinePassed(ServiceError):
     default_remedy = "Ask what became of it before anything else is done about it."
 
 
-class AuditKeyMissing(ServiceError):
-    """This service has no key to seal the log with, or to verify it."""
+class NotServed(ServiceError):
+    """This service lacks what this takes: a key, a CA, a policy."""
 
-    code = "audit-key-missing"
-    default_remedy = "Do it where the key is: `ushield bank audit`."
+    code = "not-served"
+    default_remedy = "Do it where that is, or give it to this service."
 
 
 class ServiceConfigurationInvalid(InputInvalid):

@@ -92,10 +92,12 @@ def _described(operation: Operation) -> dict[str, Any]:
     ]
     if parameters:
         found["parameters"] = parameters
+    content: dict[str, Any] = {}
     if operation.body is not None:
-        content: dict[str, Any] = {"application/json": {"schema": operation.body}}
-        if operation.raw is not None:
-            content[operation.raw] = {"schema": {"contentMediaType": operation.raw}}
+        content["application/json"] = {"schema": operation.body}
+    if operation.raw is not None:
+        content[operation.raw] = {"schema": {"contentMediaType": operation.raw}}
+    if content:
         found["requestBody"] = {"required": True, "content": content}
     return found
 

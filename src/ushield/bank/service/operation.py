@@ -6,29 +6,55 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ushield.bank.service.clients import Client, Role
-from ushield.bank.service.errors import RequestInvalid
+from ushield.bank.service.errors import NotServed, RequestInvalid
 from ushield.bank.service.schemas import Schema
 from ushield.errors import UShieldError
 
 if TYPE_CHECKING:
     from ushield.bank.audit.keys import AuditPublicKey, AuditSigner
+    from ushield.bank.authorities.ocsp_responder import OcspResponder
     from ushield.bank.facade import Bank
+    from ushield.bank.lifecycle.enrolments import Enrolments
+    from ushield.bank.lifecycle.revocations import Revocations
+    from ushield.bank.lifecycle.unblocking import Unblocking
 
-__all__ = ["Answer", "Backing", "Call", "Operation", "base64_member"]
+__all__ = [
+    "SIGNATURE",
+    "Answer",
+    "Backing",
+    "Call",
+    "Operation",
+    "base64_member",
+    "served",
+    "signature_of",
+]
+
+T = TypeVar("T")
+
+SIGNATURE = "application/pkcs7-signature"
+"""The media type of a signature as it is (RFC 8551, 3.2.1)."""
 
 SMALL = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Backing:
-    """What operations work on: the bank, and its log's keys as far as they are at hand."""
+    """What operations work on: the bank, and what else is at hand here.
+
+    ``crl`` gives the bank's own CA's CRL (DER), or `None` as long as there is none.
+    """
 
     bank: Bank
     audit_key: AuditPublicKey | None = None
     audit_signer: AuditSigner | None = None
+    enrolments: Enrolments | None = None
+    unblocking: Unblocking | None = None
+    revocations: Revocations | None = None
+    ocsp: OcspResponder | None = None
+    crl: Callable[[], bytes | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +94,8 @@ class Operation:
 
     ``handler`` blocks, and runs in a thread; the errors it raises are ``errors`` and the store's.
     Without ``roles`` anybody may call it. ``answers`` are schemas by status, or names of media
-    types. ``body`` is the JSON body's schema, ``raw`` another media type that is taken instead.
+    types. ``body`` is the JSON body's schema, ``raw`` another media type that is taken, too, or
+    alone.
     ``is_long``: it may take minutes, and few of this kind run at a time.
     """
 
@@ -100,3 +127,15 @@ def base64_member(body: Mapping[str, Any], name: str) -> bytes:
         return base64.b64decode(body[name], validate=True)
     except (binascii.Error, ValueError):
         raise RequestInvalid(f"{name}: not base64", field=f"/{name}") from None
+
+
+def signature_of(call: Call) -> bytes:
+    """The signature (DER) in a body that is one, or has one in base64."""
+    return call.body if isinstance(call.body, bytes) else base64_member(call.body, "signature")
+
+
+def served(part: T | None, name: str) -> T:
+    """A part of the backing that must be there; `NotServed`."""
+    if part is None:
+        raise NotServed(f"this service has no {name}")
+    return part

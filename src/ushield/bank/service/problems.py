@@ -8,6 +8,9 @@ from typing import Any
 
 from ushield import errors as general
 from ushield.bank import errors as bank
+from ushield.bank.approval import ledger as approval
+from ushield.bank.authorities import errors as authorities
+from ushield.bank.lifecycle import refusals as lifecycle
 from ushield.bank.rejection import RejectionReason, TransactionRejected
 from ushield.bank.service import errors as service
 from ushield.errors import UShieldError
@@ -32,6 +35,18 @@ _STATUS: dict[type[UShieldError], int] = {
     bank.DuplicateOrder: 409,
     bank.OutcomeUnknown: 504,
     bank.AuditBroken: 409,
+    approval.ProposalUnknown: 404,
+    approval.ProposalExists: 409,
+    approval.LedgerConflict: 503,
+    lifecycle.EnrolmentRefused: 422,
+    lifecycle.EnrolmentUnknown: 404,
+    lifecycle.EnrolmentSettled: 409,
+    lifecycle.UnblockRefused: 422,
+    lifecycle.UnblockUnknown: 404,
+    lifecycle.UnblockSettled: 409,
+    general.AuthorityError: 503,
+    authorities.CaRefused: 422,
+    authorities.CaOutcomeUnknown: 504,
     service.RequestInvalid: 400,
     service.CallerUnknown: 401,
     service.NotPermitted: 403,
@@ -44,7 +59,7 @@ _STATUS: dict[type[UShieldError], int] = {
     service.HostUnknown: 421,
     service.TooManyRequests: 429,
     service.ServiceConfigurationInvalid: 503,
-    service.AuditKeyMissing: 501,
+    service.NotServed: 501,
     service.Overloaded: 503,
     service.DeadlinePassed: 504,
 }
@@ -56,6 +71,7 @@ _RETRY_AFTER: dict[type[UShieldError], int] = {
     bank.StoreUnavailable: 5,
     bank.StoreBusy: 1,
     service.Overloaded: 1,
+    authorities.CaUnavailable: 30,
 }
 _PHRASES = {
     400: "Bad Request",
@@ -124,7 +140,9 @@ def headers_of(error: UShieldError) -> Mapping[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="ushield"'}
     if isinstance(error, service.TooManyRequests):
         return {"Retry-After": str(math.ceil(error.retry_after))}
-    if isinstance(error, bank.OutcomeUnknown):
+    if isinstance(error, authorities.CaPending):
+        return {"Retry-After": str(error.check_after)}
+    if isinstance(error, bank.OutcomeUnknown | authorities.CaOutcomeUnknown):
         return {}
     for kind, seconds in _RETRY_AFTER.items():
         if isinstance(error, kind):

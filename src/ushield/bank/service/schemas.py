@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ushield.bank.approval.proposal import Stage
 from ushield.bank.challenges import MAX_LIFETIME, ChallengeState
 from ushield.bank.customers import CertificateState, TokenState
 from ushield.bank.facade import MOST_AT_ONCE
+from ushield.bank.lifecycle.records import EnrolmentState
+from ushield.bank.lifecycle.unblocking import UnblockState
 from ushield.transaction.json_form import schema as transaction_schema
 
 __all__ = [
@@ -78,6 +81,18 @@ _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1}
 _BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 _PRINTABLE = "^[^\\u0000-\\u001f\\u007f]*$"
 
+
+def _der(what: str, media_type: str) -> Schema:
+    return text(
+        _BASE64,
+        contentEncoding="base64",
+        contentMediaType=media_type,
+        minLength=4,
+        maxLength=22000,
+        description=f"{what}, in base64.",
+    )
+
+
 _NAMED: dict[str, Schema] = {
     "CustomerId": text(
         "^[0-9A-Za-z._-]{1,64}$",
@@ -95,12 +110,19 @@ _NAMED: dict[str, Schema] = {
         description="CMS SignedData in DER (RFC 5652), in base64.",
     ),
     "Customer": object_of(
-        {"customer": reference("CustomerId"), "name": nullable(text())},
+        {
+            "customer": reference("CustomerId"),
+            "name": nullable(text()),
+            "profile": nullable(text()),
+        },
     ),
     "NewCustomer": object_of(
-        {"name": nullable(text(_PRINTABLE, minLength=1, maxLength=200))},
-        optional=("name",),
-        description="The name is for the bank's log, and may be left out.",
+        {
+            "name": nullable(text(_PRINTABLE, minLength=1, maxLength=200)),
+            "profile": nullable(text("^[0-9A-Za-z._-]{1,64}$")),
+        },
+        optional=("name", "profile"),
+        description="The name is for the bank's log, the profile one of the policy's.",
     ),
     "NewCertificate": object_of(
         {
@@ -139,8 +161,117 @@ _NAMED: dict[str, Schema] = {
             "changed": _INSTANT,
             "alarms": {**_COUNT, "description": "Signatures whose counter had been passed."},
             "alarmed": nullable(_INSTANT),
+            "person": nullable(text(description="Who has it; null is the customer.")),
+            "checks": {"type": "boolean", "description": "They may check payments."},
         }
     ),
+    "Assignment": object_of(
+        {
+            "person": reference("CustomerId"),
+            "checks": {"type": "boolean", "default": False},
+        },
+        optional=("checks",),
+    ),
+    "Identifier": {**hexadecimal(32), "description": "128 random bits."},
+    "Proposal": object_of(
+        {
+            "challenge": reference("ChallengeId"),
+            "customer": reference("CustomerId"),
+            "stage": {"enum": [each.value for each in Stage]},
+            "needed": {**_COUNT, "description": "How many checkers must sign."},
+            "entitled": array_of(text(), description="Who may check it."),
+            "expires": _INSTANT,
+            "ended_by": nullable(text(description="Who withdrew or rejected it.")),
+            "endorsements": array_of(
+                object_of({"person": text(), "token": reference("TokenSerial"), "at": _INSTANT}),
+                description="The maker's, then the checkers'.",
+            ),
+            "transaction": reference(_TRANSACTION),
+        }
+    ),
+    "Proposals": object_of({"proposals": array_of(reference("Proposal"))}),
+    "Approval": object_of(
+        {
+            "proposal": reference("Proposal"),
+            "payment": {
+                **nullable(reference(_TRANSACTION)),
+                "description": "To be carried out, once: this signature completed it.",
+            },
+        }
+    ),
+    "Person": object_of(
+        {"person": {**reference("CustomerId"), "description": "Of whom you have made sure."}}
+    ),
+    "NewEnrolment": object_of(
+        {
+            "customer": reference("CustomerId"),
+            "token": nullable(reference("TokenSerial")),
+            "replaces": nullable(reference("TokenSerial")),
+        },
+        optional=("token", "replaces"),
+        description="`token`: the one that was handed out, if that is known.",
+    ),
+    "Registration": object_of(
+        {
+            "enrolment": reference("Identifier"),
+            "customer": reference("CustomerId"),
+            "expires": _INSTANT,
+            "code": text(description="For the customer and nobody else; it is told once."),
+        }
+    ),
+    "EnrolmentRequest": object_of(
+        {
+            "code": text(_PRINTABLE, maxLength=64, description="As the customer typed it."),
+            "request": _der("PKCS #10 (RFC 2986)", "application/pkcs10"),
+            "attestation": object_of(
+                {
+                    "certificate": _der("The token's answer to ATTEST", "application/pkix-cert"),
+                    "device": _der("The device key's certificate", "application/pkix-cert"),
+                }
+            ),
+        }
+    ),
+    "Resumption": object_of({"anew": {"type": "boolean", "default": False}}, optional=("anew",)),
+    "Confirmation": object_of({"certificate_sha256": reference("Sha256")}),
+    "Enrolment": object_of(
+        {
+            "enrolment": reference("Identifier"),
+            "customer": reference("CustomerId"),
+            "state": {"enum": [each.value for each in EnrolmentState]},
+            "token": nullable(reference("TokenSerial")),
+            "replaces": nullable(reference("TokenSerial")),
+            "certificate_sha256": nullable(reference("Sha256")),
+            "pem": nullable(text(description="The certificate and its chain, once issued.")),
+            "registered": _INSTANT,
+            "expires": _INSTANT,
+            "changed": _INSTANT,
+        }
+    ),
+    "Waiting": object_of({"enrolments": array_of(reference("Identifier"))}),
+    "NewUnblock": object_of(
+        {
+            "customer": reference("CustomerId"),
+            "challenge": _der("What the token asks", "application/octet-stream"),
+        }
+    ),
+    "Unblock": object_of(
+        {
+            "request": reference("Identifier"),
+            "token": reference("TokenSerial"),
+            "customer": reference("CustomerId"),
+            "counter": _COUNT,
+            "state": {"enum": [each.value for each in UnblockState]},
+            "requested_by": text(),
+            "requested": _INSTANT,
+            "expires": _INSTANT,
+            "decided_by": nullable(text()),
+            "decided": nullable(_INSTANT),
+            "signature": nullable(
+                text(contentEncoding="base64", description="The answer for the token.")
+            ),
+        }
+    ),
+    "RevocationRun": object_of({"done": _COUNT, "left": _COUNT}),
     "NewChallenge": object_of(
         {
             "customer": reference("CustomerId"),

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from ushield.bank.service.operation import Operation
-from ushield.bank.service.operations import audit, challenges, health, register
+from ushield.bank.service.operations import (
+    approvals,
+    audit,
+    challenges,
+    enrolments,
+    health,
+    register,
+    revocation,
+    unblocking,
+)
 
 __all__ = ["OPERATIONS"]
 
 OPERATIONS: tuple[Operation, ...] = (
     *register.OPERATIONS,
     *challenges.OPERATIONS,
+    *approvals.OPERATIONS,
+    *enrolments.OPERATIONS,
+    *unblocking.OPERATIONS,
+    *revocation.OPERATIONS,
     *audit.OPERATIONS,
     *health.OPERATIONS,
 )

@@ -11,8 +11,8 @@ from ushield.bank.audit.heads import SignedHead
 from ushield.bank.audit.sequencer import last_head
 from ushield.bank.errors import AuditBroken
 from ushield.bank.service.clients import Role
-from ushield.bank.service.errors import AuditKeyMissing
-from ushield.bank.service.operation import Answer, Call, Operation
+from ushield.bank.service.errors import NotServed
+from ushield.bank.service.operation import Answer, Call, Operation, served
 from ushield.bank.service.schemas import Schema, reference
 
 __all__ = ["OPERATIONS"]
@@ -35,9 +35,8 @@ def _heads(call: Call) -> Answer:
 
 
 def _seal(call: Call) -> Answer:
-    if call.backing.audit_signer is None:
-        raise AuditKeyMissing("this service has no key to seal the log with")
-    heads = call.bank.sequencer(call.backing.audit_signer).seal_all()
+    signer = served(call.backing.audit_signer, "key to seal the log with")
+    heads = call.bank.sequencer(signer).seal_all()
     return Answer(
         body={
             "sealed": sum(head.count for head in heads),
@@ -47,10 +46,9 @@ def _seal(call: Call) -> Answer:
 
 
 def _verify(call: Call) -> Answer:
-    if call.backing.audit_key is None:
-        raise AuditKeyMissing("this service has no key to verify the log with")
+    key = served(call.backing.audit_key, "key to verify the log with")
     anchors = [SignedHead.from_line(json.dumps(each)) for each in call.body.get("anchors", ())]
-    report = call.bank.verify_audit(call.backing.audit_key, anchors, within=call.seconds)
+    report = call.bank.verify_audit(key, anchors, within=call.seconds)
     return Answer(body=dataclasses.asdict(report))
 
 
@@ -94,7 +92,7 @@ OPERATIONS = (
         roles=_AUDITOR,
         body=reference("Nothing"),
         answers={200: reference("Sealed")},
-        errors=(AuditKeyMissing,),
+        errors=(NotServed,),
         is_long=True,
     ),
     Operation(
@@ -109,7 +107,7 @@ OPERATIONS = (
         body=reference("Anchors"),
         longest=1 << 20,
         answers={200: reference("AuditReport")},
-        errors=(AuditBroken, AuditKeyMissing),
+        errors=(AuditBroken, NotServed),
         is_long=True,
     ),
 )

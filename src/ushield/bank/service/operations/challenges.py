@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,20 +17,26 @@ from ushield.bank.judgement import AcceptedTransaction
 from ushield.bank.rejection import RejectionReason, TransactionRejected
 from ushield.bank.service.clients import Role
 from ushield.bank.service.errors import DeadlinePassed
-from ushield.bank.service.operation import Answer, Call, Operation, base64_member
+from ushield.bank.service.messages import message_facts
+from ushield.bank.service.operation import (
+    SIGNATURE,
+    Answer,
+    Call,
+    Operation,
+    base64_member,
+    signature_of,
+)
 from ushield.bank.service.problems import problem
 from ushield.bank.service.schemas import reference
 from ushield.errors import TransactionInvalid
 
 if TYPE_CHECKING:
     from ushield.bank.facade import Bank
-    from ushield.transaction.message import Field, Message
 
 __all__ = ["OPERATIONS", "AlreadyAccepted"]
 
 _PAYMENTS = frozenset((Role.PAYMENTS,))
 _CHALLENGE = {"challenge": reference("ChallengeId")}
-_SIGNATURE_TYPE = "application/pkcs7-signature"
 _MANY = 1 << 23
 
 
@@ -85,8 +90,7 @@ def _withdraw(call: Call) -> Answer:
 
 def _accept(call: Call) -> Answer:
     identifier = call.parameters["challenge"]
-    raw = isinstance(call.body, bytes)
-    signature = call.body if raw else base64_member(call.body, "signature")
+    signature = signature_of(call)
     try:
         accepted = call.bank.accept(identifier, signature)
     except TransactionRejected as rejected:
@@ -140,7 +144,7 @@ def _earlier(bank: Bank, record: ChallengeRecord) -> dict[str, Any] | None:
         "customer": record.customer_id,
         "token": bank.certificate(record.certificate_sha256).token_serial,
         "accepted": record.decided_at.isoformat(),
-        **_message_facts(parse_message(record.message)),
+        **message_facts(parse_message(record.message)),
     }
 
 
@@ -150,22 +154,8 @@ def _acceptance_facts(accepted: AcceptedTransaction) -> dict[str, Any]:
         "customer": accepted.customer_id,
         "token": accepted.token_serial,
         "accepted": accepted.accepted_at.isoformat(),
-        **_message_facts(accepted.verified.message),
+        **message_facts(accepted.verified.message),
     }
-
-
-def _message_facts(message: Message) -> dict[str, Any]:
-    from ushield.transaction import to_json
-
-    return {
-        "transaction": to_json(message.transaction),
-        "shown": _pairs(message.shown),
-        "hidden": _pairs(message.hidden),
-    }
-
-
-def _pairs(fields: Sequence[Field]) -> dict[str, str]:
-    return {each.label: each.value for each in fields}
 
 
 def _state_facts(bank: Bank, found: ChallengeRecord) -> dict[str, Any]:
@@ -230,7 +220,7 @@ OPERATIONS = (
         roles=_PAYMENTS,
         path_parameters=_CHALLENGE,
         body=reference("Presented"),
-        raw=_SIGNATURE_TYPE,
+        raw=SIGNATURE,
         answers={200: reference("Acceptance")},
         errors=(TransactionRejected, OutcomeUnknown, DeadlinePassed),
     ),

@@ -22,8 +22,9 @@ _TOKEN = {"token": reference("TokenSerial")}
 
 def _add_customer(call: Call) -> Answer:
     customer, name = call.parameters["customer"], call.body.get("name")
-    call.bank.add_customer(customer, name)
-    return Answer(body={"customer": customer, "name": name})
+    profile = call.body.get("profile")
+    call.bank.add_customer(customer, name, profile=profile)
+    return Answer(body={"customer": customer, "name": name, "profile": profile})
 
 
 def _enrol(call: Call) -> Answer:
@@ -51,6 +52,13 @@ def _token(call: Call) -> Answer:
     return Answer(body=_token_facts(call.bank.token(call.parameters["token"])))
 
 
+def _assign(call: Call) -> Answer:
+    assigned = call.bank.assign(
+        call.parameters["token"], call.body["person"], checks=call.body.get("checks", False)
+    )
+    return Answer(body=_token_facts(assigned))
+
+
 def _report_loss(call: Call) -> Answer:
     return Answer(body=_token_facts(call.bank.report_loss(call.parameters["token"])))
 
@@ -75,6 +83,8 @@ def _token_facts(found: TokenRecord) -> dict[str, Any]:
         "changed": found.changed_at.isoformat(),
         "alarms": found.alarms,
         "alarmed": found.alarmed_at and found.alarmed_at.isoformat(),
+        "person": found.person,
+        "checks": found.checks,
     }
 
 
@@ -142,6 +152,19 @@ OPERATIONS = (
         path_parameters=_TOKEN,
         answers={200: reference("Token")},
         errors=(TokenUnknown,),
+    ),
+    Operation(
+        name="assignToken",
+        method="PUT",
+        path="/v1/tokens/{token}/person",
+        tag="register",
+        summary="Say who of a customer has a token, and whether they may check its payments.",
+        handler=_assign,
+        roles=_REGISTRAR,
+        path_parameters=_TOKEN,
+        body=reference("Assignment"),
+        answers={200: reference("Token")},
+        errors=(TokenUnknown, InputInvalid),
     ),
     Operation(
         name="reportLoss",

@@ -1,0 +1,165 @@
+"""Payments of several people: proposed by a maker's signature, approved by the checkers'."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ushield.bank.approval.ceremony import ApprovedPayment
+from ushield.bank.approval.ledger import ProposalExists, ProposalUnknown
+from ushield.bank.approval.proposal import Proposal
+from ushield.bank.errors import OutcomeUnknown
+from ushield.bank.rejection import TransactionRejected
+from ushield.bank.service.clients import Role
+from ushield.bank.service.messages import message_facts
+from ushield.bank.service.operation import SIGNATURE, Answer, Call, Operation, signature_of
+from ushield.bank.service.schemas import reference
+from ushield.errors import InputInvalid
+
+if TYPE_CHECKING:
+    from ushield.bank.approval.desk import ApprovalDesk
+
+__all__ = ["OPERATIONS"]
+
+_PAYMENTS = frozenset((Role.PAYMENTS,))
+_READERS = frozenset((Role.PAYMENTS, Role.AUDITOR))
+_PLACE = "/v1/challenges/{challenge}"
+_CHALLENGE = {"challenge": reference("ChallengeId")}
+_REFUSALS = (TransactionRejected, ProposalUnknown, InputInvalid)
+
+
+def _propose(call: Call) -> Answer:
+    proposal = _desk(call).propose(call.parameters["challenge"], signature_of(call))
+    return Answer(status=201, body=_facts(proposal))
+
+
+def _approve(call: Call) -> Answer:
+    outcome = _desk(call).approve(call.parameters["challenge"], signature_of(call))
+    if isinstance(outcome, ApprovedPayment):
+        facts = _facts(outcome.proposal)
+        return Answer(body={"proposal": facts, "payment": facts["transaction"]})
+    return Answer(body={"proposal": _facts(outcome), "payment": None})
+
+
+def _withdraw(call: Call) -> Answer:
+    found = _desk(call).withdraw(call.parameters["challenge"], call.body["person"])
+    return Answer(body=_facts(found))
+
+
+def _reject(call: Call) -> Answer:
+    found = _desk(call).reject(call.parameters["challenge"], call.body["person"])
+    return Answer(body=_facts(found))
+
+
+def _find(call: Call) -> Answer:
+    return Answer(body=_facts(_desk(call).find(call.parameters["challenge"])))
+
+
+def _waiting(call: Call) -> Answer:
+    found = _desk(call).waiting(call.parameters.get("customer"))
+    return Answer(body={"proposals": [_facts(each) for each in found]})
+
+
+def _desk(call: Call) -> ApprovalDesk:
+    return call.bank.approvals
+
+
+def _facts(proposal: Proposal) -> dict[str, Any]:
+    from ushield.transaction import parse_message
+
+    return {
+        "challenge": proposal.challenge,
+        "customer": proposal.customer,
+        "stage": proposal.stage.value,
+        "needed": proposal.needed,
+        "entitled": sorted(proposal.entitled),
+        "expires": proposal.expires_at.isoformat(),
+        "ended_by": proposal.ended_by,
+        "endorsements": [
+            {"person": each.person, "token": each.token, "at": each.at.isoformat()}
+            for each in proposal.endorsements
+        ],
+        "transaction": message_facts(parse_message(proposal.message))["transaction"],
+    }
+
+
+OPERATIONS = (
+    Operation(
+        name="propose",
+        method="POST",
+        path=f"{_PLACE}/proposal",
+        tag="approvals",
+        summary="Take the maker's signature, and let the payment wait for its checkers.",
+        handler=_propose,
+        roles=_PAYMENTS,
+        path_parameters=_CHALLENGE,
+        body=reference("Presented"),
+        raw=SIGNATURE,
+        answers={201: reference("Proposal")},
+        errors=(*_REFUSALS, ProposalExists, OutcomeUnknown),
+    ),
+    Operation(
+        name="approve",
+        method="POST",
+        path=f"{_PLACE}/approval",
+        tag="approvals",
+        summary="Take a checker's signature. Only `payment` says that it is to be carried out; if"
+        " an answer was lost, ask for the proposal.",
+        handler=_approve,
+        roles=_PAYMENTS,
+        path_parameters=_CHALLENGE,
+        body=reference("Presented"),
+        raw=SIGNATURE,
+        answers={200: reference("Approval")},
+        errors=(*_REFUSALS, OutcomeUnknown),
+    ),
+    Operation(
+        name="proposal",
+        method="GET",
+        path=f"{_PLACE}/proposal",
+        tag="approvals",
+        summary="How a proposal stands, and who has signed it.",
+        handler=_find,
+        roles=_READERS,
+        path_parameters=_CHALLENGE,
+        answers={200: reference("Proposal")},
+        errors=(ProposalUnknown, InputInvalid),
+    ),
+    Operation(
+        name="withdrawProposal",
+        method="POST",
+        path=f"{_PLACE}/proposal/withdrawal",
+        tag="approvals",
+        summary="Take a proposal back, as its maker.",
+        handler=_withdraw,
+        roles=_PAYMENTS,
+        path_parameters=_CHALLENGE,
+        body=reference("Person"),
+        answers={200: reference("Proposal")},
+        errors=_REFUSALS,
+    ),
+    Operation(
+        name="rejectProposal",
+        method="POST",
+        path=f"{_PLACE}/proposal/rejection",
+        tag="approvals",
+        summary="Say no, as one who may check it.",
+        handler=_reject,
+        roles=_PAYMENTS,
+        path_parameters=_CHALLENGE,
+        body=reference("Person"),
+        answers={200: reference("Proposal")},
+        errors=_REFUSALS,
+    ),
+    Operation(
+        name="proposals",
+        method="GET",
+        path="/v1/proposals",
+        tag="approvals",
+        summary="What waits for checkers; what ends soonest comes first.",
+        handler=_waiting,
+        roles=_READERS,
+        query={"customer": reference("CustomerId")},
+        answers={200: reference("Proposals")},
+        errors=(InputInvalid,),
+    ),
+)
