@@ -264,9 +264,9 @@ def test_schema_and_code_have_the_same_names() -> None:
     kinds = {kind.value for kind in Kind}
     assert set(properties["kinds"]["items"]["enum"]) == kinds
     assert set(properties["blind"]["properties"]["kinds"]["items"]["enum"]) == kinds
-    assert set(properties["amount"]["properties"]) == kinds - {"login"} | {"any"}
+    assert set(properties["amount"]["properties"]) == kinds - {"login", "renewal"} | {"any"}
     for name in ("daily", "monthly"):
-        assert set(properties[name]["properties"]) == kinds - {"login"} | {"together"}
+        assert set(properties[name]["properties"]) == kinds - {"login", "renewal"} | {"together"}
     assert set(properties["algorithms"]["items"]["enum"]) == set(KeyAlgorithm)
     assert properties["attestation"]["enum"] == list(AttestationNeed)
     assert definitions["currency"]["enum"] == list(Currency)

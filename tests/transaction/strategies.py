@@ -13,6 +13,7 @@ from ushield.transaction import (
     Batch,
     BatchRow,
     BillPayment,
+    CertificateRenewal,
     Currency,
     Login,
     Money,
@@ -95,6 +96,12 @@ def transactions(
         ),
         st.builds(Login, site=memo, customer=name, **signed),
         st.builds(
+            CertificateRenewal,
+            customer=name,
+            key=st.binary(min_size=32, max_size=32),
+            **signed,
+        ),
+        st.builds(
             Batch,
             payer=payer,
             count=st.integers(1, 100_000),
@@ -156,4 +163,5 @@ EXAMPLES: tuple[Transaction, ...] = (
         memo="十二月工资",
         expires=EXPIRES,
     ),
+    CertificateRenewal(customer="李四", key=bytes(range(32)), challenge="c5", expires=EXPIRES),
 )

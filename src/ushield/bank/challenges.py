@@ -31,7 +31,7 @@ from ushield.bank.store.store import Conflict
 from ushield.bank.store.tables import challenge, customer
 from ushield.errors import TransactionInvalid
 from ushield.transaction.message import parse_message, write_message
-from ushield.transaction.model import Login, ShopPayment, Transaction
+from ushield.transaction.model import CertificateRenewal, Login, ShopPayment, Transaction
 
 __all__ = [
     "MAX_LIFETIME",
@@ -268,7 +268,7 @@ def _expiry(draft: Transaction, at: int, lifetime: timedelta, longest: timedelta
 
 
 def _order_key(draft: Transaction) -> str | None:
-    if isinstance(draft, Login):
+    if isinstance(draft, Login | CertificateRenewal):
         return None
     if isinstance(draft, ShopPayment):
         # The number is the shop's, and two shops may come to the same one.

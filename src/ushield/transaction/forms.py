@@ -18,6 +18,7 @@ from ushield.errors import TransactionInvalid
 from ushield.transaction.model import (
     Batch,
     BillPayment,
+    CertificateRenewal,
     Login,
     Party,
     ShopPayment,
@@ -36,6 +37,7 @@ __all__ = [
     "KIND_LABEL",
     "MONEY",
     "TEXT",
+    "UNPAID",
     "WHOLE_LABELS",
     "Entry",
     "Form",
@@ -59,6 +61,7 @@ class Kind(StrEnum):
     SHOP = "shop"
     BILL = "bill"
     LOGIN = "login"
+    RENEWAL = "renewal"
     BATCH = "batch"
 
 
@@ -129,6 +132,7 @@ _CHALLENGE = Entry("challenge", "挑战码", shown=False)
 _EXPIRES = Entry("expires", "有效期", INSTANT, required=False, shown=False)
 _TOTAL = Entry("total", "总金额", MONEY)
 _DIGEST = Entry("digest", "明细摘要", DIGEST)
+_KEY = Entry("key", "公钥指纹", DIGEST)
 
 HIDDEN_LABELS = (_ORDER.label, _CHALLENGE.label, _EXPIRES.label)
 """All that may be signed and not shown: none of it says who is paid, how much, or what for."""
@@ -136,7 +140,7 @@ HIDDEN_LABELS = (_ORDER.label, _CHALLENGE.label, _EXPIRES.label)
 WHOLE_LABELS = frozenset((_AMOUNT.label, _TOTAL.label))
 """Fields that must be seen on one page: half an amount is another amount."""
 
-GROUPED_LABELS = frozenset((_DIGEST.label,))
+GROUPED_LABELS = frozenset((_DIGEST.label, _KEY.label))
 """Fields whose lines end where a group of digits ends: people compare them group by group."""
 
 FORMS: Mapping[str, Form] = {
@@ -195,6 +199,12 @@ FORMS: Mapping[str, Form] = {
             (Entry("site", "登录网站"), Entry("customer", "用户"), _CHALLENGE, _EXPIRES),
         ),
         Form(
+            Kind.RENEWAL,
+            "证书更新",
+            CertificateRenewal,
+            (Entry("customer", "用户"), _KEY, _CHALLENGE, _EXPIRES),
+        ),
+        Form(
             Kind.BATCH,
             "批量转账",
             Batch,
@@ -211,6 +221,8 @@ FORMS: Mapping[str, Form] = {
         ),
     )
 }
+UNPAID = frozenset((Kind.LOGIN, Kind.RENEWAL))
+"""Kinds by which nothing is paid."""
 _FORM_OF_MODEL = {form.model: form for form in FORMS.values()}
 
 

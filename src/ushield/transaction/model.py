@@ -1,4 +1,4 @@
-"""What a person can be asked to sign, as values: transfers, payments, logins, batches.
+"""What a person can be asked to sign, as values: transfers, payments, logins, renewals, batches.
 
 Every value is checked when it is made: `TransactionInvalid` names the field that cannot be what a
 person means. Names and other texts keep the rules of `ushield.transaction.text`.
@@ -20,6 +20,7 @@ __all__ = [
     "Batch",
     "BatchRow",
     "BillPayment",
+    "CertificateRenewal",
     "Login",
     "Party",
     "ShopPayment",
@@ -134,6 +135,25 @@ class Login:
         _check_request(self.challenge, self.expires)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateRenewal:
+    """A new certificate of the bank for the customer, which the key of the old one authorises.
+
+    ``key`` is the SHA-256 (32 bytes) of the key to be certified, its SubjectPublicKeyInfo: the
+    fingerprint that the token showed when it signed the certification request.
+    """
+
+    customer: str
+    key: bytes
+    challenge: str
+    expires: datetime | None = None
+
+    def __post_init__(self) -> None:
+        check_text(self.customer, "customer", _NAME)
+        _check_digest(self.key, "key")
+        _check_request(self.challenge, self.expires)
+
+
 @dataclass(frozen=True, slots=True)
 class BatchRow:
     """One transfer of a batch."""
@@ -188,8 +208,7 @@ class Batch:
         if type(self.count) is not int or not 1 <= self.count <= MAX_BATCH_ROWS:
             raise TransactionInvalid(f"count: 1 to {MAX_BATCH_ROWS} rows", field="count")
         _check_money(self.total, "total")
-        if not isinstance(self.digest, bytes) or len(self.digest) != 32:
-            raise TransactionInvalid("digest: 32 bytes of SHA-256", field="digest")
+        _check_digest(self.digest, "digest")
         _check_optional(self.order, "order", _ORDER)
         _check_optional(self.memo, "memo", _MEMO)
         _check_request(self.challenge, self.expires)
@@ -221,7 +240,7 @@ class Batch:
         )
 
 
-Transaction = Transfer | ShopPayment | BillPayment | Login | Batch
+Transaction = Transfer | ShopPayment | BillPayment | Login | CertificateRenewal | Batch
 
 
 def batch_digest(rows: Iterable[BatchRow]) -> bytes:
@@ -249,6 +268,11 @@ def _check_payee(payee: Party) -> None:
 def _check_money(money: Money, field: str) -> None:
     if not isinstance(money, Money):
         raise TransactionInvalid(f"{field}: an amount of money is due", field=field)
+
+
+def _check_digest(digest: bytes, field: str) -> None:
+    if not isinstance(digest, bytes) or len(digest) != 32:
+        raise TransactionInvalid(f"{field}: 32 bytes of SHA-256", field=field)
 
 
 def _check_optional(value: str | None, field: str, max_length: int) -> None:

@@ -101,6 +101,18 @@ def test_the_subject_is_the_bank_s_choice_and_not_the_request_s(desk: Desk) -> N
     assert subject.rfc4514_string() == "2.5.4.5=alice,CN=李四"
 
 
+@pytest.mark.parametrize("name", ["x" * 65, "A\u200bB", "two  spaces"])
+def test_a_name_that_no_certificate_should_have_is_left_out(sqlite_url: str, name: str) -> None:
+    with Bench.open(sqlite_url) as bench:
+        bench.bank.add_customer("alice", name)
+        enrolments = Desk.at(bench).enrolments
+        code = enrolments.register("alice").code
+        issued = enrolments.enrol(code, TOKEN.request(), TOKEN.attestation())
+    assert issued.certificate is not None
+    subject = x509.load_der_x509_certificate(issued.certificate).subject
+    assert subject.rfc4514_string() == "2.5.4.5=alice,CN=alice"
+
+
 def test_the_attestation_is_kept_for_whoever_verifies(desk: Desk, bench: Bench) -> None:
     token = HeldToken("US-1")
     attestation = token.attestation()
@@ -373,11 +385,12 @@ def test_an_answer_that_is_lost_for_good_is_ordered_anew(bench: Bench) -> None:
         desk.enrolments.resume(waiting, anew=True)
 
 
-def test_a_ca_that_refuses_ends_the_enrolment(bench: Bench) -> None:
+@pytest.mark.parametrize("problem", [CaRefused("no"), InputInvalid("a subject nobody reads")])
+def test_a_ca_that_refuses_ends_the_enrolment(bench: Bench, problem: Exception) -> None:
     desk, ca = away(bench)
     registration = registered(desk)
-    ca.before = CaRefused("no")
-    with pytest.raises(CaRefused):
+    ca.before = problem
+    with pytest.raises(type(problem)):
         desk.enrolments.enrol(registration.code, TOKEN.request(), TOKEN.attestation())
     assert desk.enrolments.find(registration.id).state is EnrolmentState.REFUSED
     assert code_reason(desk, registration.code, TOKEN) is CodeReason.VOID

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UnblockSettled,
         UnblockUnknown,
     )
+    from ushield.bank.lifecycle.renewing import Renewal
     from ushield.bank.lifecycle.revocations import (
         PendingRevocation,
         RevocationRun,
@@ -56,6 +57,7 @@ else:
                 "UnblockSettled",
                 "UnblockUnknown",
             ),
+            "renewing": ("Renewal",),
             "revocations": ("PendingRevocation", "RevocationRun", "Revocations"),
             "unblock_keys": ("FileUnblockSigner", "UnblockSigner"),
             "unblocking": ("UnblockRequest", "UnblockState", "Unblocking"),
@@ -78,6 +80,7 @@ __all__ = [
     "Registration",
     "RegistrationCode",
     "RegistrationCodeRefused",
+    "Renewal",
     "RevocationRun",
     "Revocations",
     "StoredAttestations",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,16 +13,18 @@ from sqlalchemy import Connection, select
 from ushield.bank.attestation import EnrolledAttestation
 from ushield.bank.authorities.errors import CaAnswerInvalid, CaRefused
 from ushield.bank.judgement import AcceptedTransaction
-from ushield.bank.lifecycle import issuing, registering
+from ushield.bank.lifecycle import issuing, registering, renewing
 from ushield.bank.lifecycle.codes import RegistrationCode
 from ushield.bank.lifecycle.key_request import examine
 from ushield.bank.lifecycle.policy import EnrolmentPolicy
 from ushield.bank.lifecycle.records import Enrolment, EnrolmentState, find_enrolment
+from ushield.bank.lifecycle.refusals import EnrolmentRefused
+from ushield.bank.lifecycle.renewing import Renewal
 from ushield.bank.moments import Clock, microseconds, system_clock
 from ushield.bank.policy.keys import key_digest
 from ushield.bank.store.store import Store
 from ushield.bank.store.tables import enrolment
-from ushield.errors import UShieldError
+from ushield.errors import InputInvalid, UShieldError
 
 if TYPE_CHECKING:
     from ushield.bank.authorities.protocol import CertificateAuthority
@@ -101,8 +103,9 @@ class Enrolments:
         Repeated for the same key, it goes on, and gives the same certificate.
 
         `CertificateRequestInvalid` and `EnrolmentRefused` leave the code as it was;
-        `RegistrationCodeRefused` for a wrong one costs a try. `CaRefused` ends the enrolment; any
-        other `AuthorityError`, and `StoreError`, leave it to be repeated.
+        `RegistrationCodeRefused` for a wrong one costs a try. `CaRefused`, and
+        `InputInvalid` by the CA, end the enrolment; any other `AuthorityError`, and `StoreError`,
+        leave it to be repeated.
         """
         if isinstance(code, str):
             code = RegistrationCode.parse(code)
@@ -130,6 +133,47 @@ class Enrolments:
         if anew:
             self._write(lambda connection, at: issuing.renew_order(connection, identifier, at))
         return self._issue(self.find(identifier))
+
+    def begin_renewal(
+        self,
+        certificate_sha256: bytes,
+        request: bytes,
+        attestation: EnrolledAttestation,
+        *,
+        lifetime: timedelta = timedelta(minutes=30),
+    ) -> Renewal:
+        """Have a certificate followed by a new one, for the key of ``request`` on the same token.
+
+        The customer has to sign the challenge that comes back, with the key of the old certificate:
+        `Bank.accept` takes it as any other, then `finish_renewal` goes on. `CertificateUnknown`,
+        `CertificateRequestInvalid`, `EnrolmentRefused`, `StoreError`.
+        """
+        asked = examine(request, attestation, self._policy)
+        outcome = self._store.write(
+            lambda connection: renewing.begin_renewal(
+                connection,
+                certificate_sha256,
+                asked,
+                self._policy,
+                now=self._clock(),
+                lifetime=lifetime,
+            )
+        )
+        if isinstance(outcome, EnrolmentRefused):
+            raise outcome
+        return outcome
+
+    def finish_renewal(self, identifier: str) -> Enrolment:
+        """Have the new certificate issued, once the challenge was accepted; repeated, the same.
+
+        Both certificates are good until `confirm`. `EnrolmentRefused` if the old key has not
+        signed; `EnrolmentUnknown`, `EnrolmentSettled`, `AuthorityError`, `StoreError`.
+        """
+        return self._issue(
+            self._settle(
+                lambda connection, at: renewing.authorise_renewal(connection, identifier, at)
+            )
+        )
 
     def waiting(self) -> list[str]:
         """The ids of enrolments that wait for the CA: somebody should `resume` them."""
@@ -170,7 +214,7 @@ class Enrolments:
             return self.find(found.id)
         try:
             der = order.place(self._authority)
-        except CaRefused as refused:
+        except (CaRefused, InputInvalid) as refused:
             reason = refused.code
             self._write(
                 lambda connection, at: issuing.record_refused(connection, found.id, reason, at)

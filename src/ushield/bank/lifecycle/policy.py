@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank.attestation import AttestationPolicy
-from ushield.errors import InputInvalid
+from ushield.errors import InputInvalid, TransactionInvalid
+from ushield.transaction.text import check_text
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -27,18 +29,26 @@ _LONGEST_REGISTRATION = timedelta(days=90)
 def plain_subject(customer: str, name: str | None) -> x509.Name:
     """The customer's id as serialNumber, and as commonName the name, or the id without one.
 
-    A name that is longer than the 64 characters of a commonName is left out.
+    A name that is longer than a commonName may be, or that nobody can read as it stands, is left
+    out (`ushield.transaction.text`).
     """
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
-    common = name if name is not None and 1 <= len(name) <= _LONGEST_NAME else customer
     return x509.Name(
         [
-            x509.NameAttribute(NameOID.COMMON_NAME, common),
+            x509.NameAttribute(NameOID.COMMON_NAME, _readable(name) or customer),
             x509.NameAttribute(NameOID.SERIAL_NUMBER, customer),
         ]
     )
+
+
+def _readable(name: str | None) -> str | None:
+    if name is not None:
+        with suppress(TransactionInvalid):
+            check_text(name, "name", _LONGEST_NAME)
+            return name
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from ushield.cms.blind import BlindStatement
 from ushield.cms.receipt import Receipt
 from ushield.errors import InputInvalid
 from ushield.transaction.forms import Kind, form_of
-from ushield.transaction.model import Batch, Login, Transaction
+from ushield.transaction.model import Batch, CertificateRenewal, Login, Transaction
 from ushield.transaction.money import Currency, Money
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def exact_sum(*amounts: Decimal) -> Decimal:
 
 
 def amount_of(transaction: Transaction) -> Money | None:
-    """What is paid in all; ``None`` for a login."""
-    if isinstance(transaction, Login):
+    """What is paid in all; ``None`` for a login or a renewal."""
+    if isinstance(transaction, Login | CertificateRenewal):
         return None
     if isinstance(transaction, Batch):
         return transaction.total
@@ -177,7 +177,7 @@ class PaymentFacts:
 
     @property
     def amount(self) -> Money | None:
-        """What is paid in all; ``None`` for a login."""
+        """What is paid in all; ``None`` for a login or a renewal."""
         return amount_of(self.transaction)
 
     @property

@@ -41,7 +41,7 @@ from ushield.bank.policy.terms import (
     Terms,
 )
 from ushield.errors import TransactionInvalid
-from ushield.transaction.forms import Kind
+from ushield.transaction.forms import UNPAID, Kind
 from ushield.transaction.model import MAX_BATCH_ROWS
 from ushield.transaction.money import Currency, Money
 
@@ -140,7 +140,7 @@ def _amounts(others: str) -> Read[AmountTable]:
     def read(value: Any, path: Path) -> AmountTable:
         table = Table(value, path)
         found: dict[Kind | None, Mapping[Currency, Decimal]] = {}
-        for name in (others, *(kind for kind in Kind if kind is not Kind.LOGIN)):
+        for name in (others, *(kind for kind in Kind if kind not in UNPAID)):
             limits = table.take(name, _limits, missing=None)
             if limits is not None:
                 found[None if name == others else Kind(name)] = limits

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ushield.bank.policy.policy import Policy
 from ushield.bank.policy.terms import NOT_LIMITED, AttestationNeed, Terms
-from ushield.transaction.forms import Kind
+from ushield.transaction.forms import UNPAID, Kind
 
 __all__ = ["review"]
 
@@ -41,7 +41,7 @@ def _gaps(merged: Terms) -> Iterator[str]:
     if not merged.kinds:
         yield "no kinds are stated, so every transaction is refused"
         return
-    for kind in sorted(merged.kinds - {Kind.LOGIN}):
+    for kind in sorted(merged.kinds - UNPAID):
         if not merged.amount.get(kind) and not merged.amount.get(None):
             yield f"no amount is stated for {kind}, so every one is refused"
     if Kind.BATCH in merged.kinds and not merged.control:
