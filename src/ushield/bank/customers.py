@@ -49,6 +49,7 @@ __all__ = [
     "find_tokens",
     "keep_revoked",
     "report_loss",
+    "report_pin_change",
 ]
 
 _ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
@@ -325,6 +326,17 @@ def report_loss(connection: Connection, serial: str, at: int) -> TokenRecord:
                 )
             ],
         )
+    return found
+
+
+def report_pin_change(connection: Connection, serial: str, at: int) -> TokenRecord:
+    """Note when a token's PIN was changed; `TokenUnknown`."""
+    connection.execute(update(token).where(token.c.serial == serial).values(pin_changed_at=at))
+    found = find_token(connection, serial)
+    decision = Decision(
+        at, AuditEvent.PIN_CHANGED, customer_id=found.customer_id, facts={"token": serial}
+    )
+    record(connection, [decision])
     return found
 
 

@@ -25,6 +25,7 @@ from ushield.bank.gate import PolicyGate
 from ushield.bank.judgement import AcceptedTransaction, Guard
 from ushield.bank.lifecycle.attestations import StoredAttestations, StoredLosses
 from ushield.bank.lifecycle.enrolments import Enrolments
+from ushield.bank.lifecycle.reminders import Reminder, find_due
 from ushield.bank.lifecycle.revocations import Revocations
 from ushield.bank.lifecycle.unblocking import Unblocking
 from ushield.bank.moments import Clock, microseconds, system_clock
@@ -276,6 +277,27 @@ class Bank:
     def revocations(self, authority: CertificateAuthority) -> Revocations:
         """What tells ``authority`` which certificates to revoke."""
         return Revocations(self._store, authority, clock=self._clock)
+
+    def due(
+        self,
+        *,
+        within: timedelta = timedelta(days=30),
+        pin_age: timedelta = timedelta(days=365),
+    ) -> list[Reminder]:
+        """What somebody should see to, the earliest first.
+
+        Certificates that end ``within`` that time, PINs of which the bank has heard nothing new for
+        ``pin_age``, registrations, renewals, requests to unblock and revocations that wait.
+        """
+        return self._store.read(
+            lambda connection: find_due(connection, self._now(), within=within, pin_age=pin_age)
+        )
+
+    def report_pin_change(self, token: str) -> TokenRecord:
+        """Note that a token's PIN was changed, as the customer's side says; `TokenUnknown`."""
+        return self._write(
+            lambda connection, at: customers.report_pin_change(connection, token, at)
+        )
 
     @property
     def attestations(self) -> StoredAttestations:

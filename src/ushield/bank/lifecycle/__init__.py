@@ -26,6 +26,16 @@ if TYPE_CHECKING:
         UnblockSettled,
         UnblockUnknown,
     )
+    from ushield.bank.lifecycle.reminders import (
+        CertificateExpiring,
+        CertificateUnconfirmed,
+        IssuanceWaiting,
+        PinUnchanged,
+        RegistrationUnanswered,
+        Reminder,
+        RevocationWaiting,
+        UnblockWaiting,
+    )
     from ushield.bank.lifecycle.renewing import Renewal
     from ushield.bank.lifecycle.revocations import (
         PendingRevocation,
@@ -57,6 +67,16 @@ else:
                 "UnblockSettled",
                 "UnblockUnknown",
             ),
+            "reminders": (
+                "CertificateExpiring",
+                "CertificateUnconfirmed",
+                "IssuanceWaiting",
+                "PinUnchanged",
+                "RegistrationUnanswered",
+                "Reminder",
+                "RevocationWaiting",
+                "UnblockWaiting",
+            ),
             "renewing": ("Renewal",),
             "revocations": ("PendingRevocation", "RevocationRun", "Revocations"),
             "unblock_keys": ("FileUnblockSigner", "UnblockSigner"),
@@ -65,7 +85,9 @@ else:
     )
 
 __all__ = [
+    "CertificateExpiring",
     "CertificateRequestInvalid",
+    "CertificateUnconfirmed",
     "CodeReason",
     "Enrolment",
     "EnrolmentPolicy",
@@ -76,12 +98,17 @@ __all__ = [
     "EnrolmentUnknown",
     "Enrolments",
     "FileUnblockSigner",
+    "IssuanceWaiting",
     "PendingRevocation",
+    "PinUnchanged",
     "Registration",
     "RegistrationCode",
     "RegistrationCodeRefused",
+    "RegistrationUnanswered",
+    "Reminder",
     "Renewal",
     "RevocationRun",
+    "RevocationWaiting",
     "Revocations",
     "StoredAttestations",
     "StoredLosses",
@@ -93,6 +120,7 @@ __all__ = [
     "UnblockSigner",
     "UnblockState",
     "UnblockUnknown",
+    "UnblockWaiting",
     "Unblocking",
     "plain_subject",
 ]
