@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from ushield.bank.lifecycle.configuration import EnrolmentSettings
 from ushield.bank.settings import (
     AttestationConfiguration,
     ConfigurationInvalid,
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ushield.bank.audit.keys import FileAuditSigner
     from ushield.bank.authorities.configuration import AuthoritySettings
     from ushield.bank.facade import Bank
+    from ushield.bank.lifecycle.enrolments import Enrolments
+    from ushield.bank.lifecycle.unblock_keys import FileUnblockSigner
     from ushield.bank.policy.policy import Policy
     from ushield.bank.revocation import RevocationIndex, RevocationRefresher
     from ushield.bank.store.store import Store
@@ -48,7 +51,8 @@ class BankConfiguration:
     long a challenge lives, in seconds. ``accept_virtual`` takes signatures of virtual tokens; where
     there is a ``policy``, that names them instead. ``blind_ca`` has the CAs of keys without a
     display, which only a policy lets sign. Days and months are those of ``time_zone`` (IANA).
-    ``authority`` is who issues certificates for the bank, if anybody does.
+    ``authority`` is who issues certificates for the bank, if anybody does, ``enrolment`` how
+    tokens get theirs. ``unblock_key`` is the key by which PINs are unblocked.
     """
 
     folder: Path
@@ -63,6 +67,8 @@ class BankConfiguration:
     revocation: RevocationConfiguration | None = None
     attestation: AttestationConfiguration | None = None
     authority: AuthoritySettings | None = None
+    enrolment: EnrolmentSettings = EnrolmentSettings()
+    unblock_key: str = "unblock-key.pem"
 
     @classmethod
     def load(cls, folder: str | Path) -> BankConfiguration:
@@ -144,6 +150,23 @@ class BankConfiguration:
                 remedy="Add a section [authority] to it: docs/authorities.md tells what it says.",
             )
         return self.authority
+
+    def enrolments(self, bank: Bank) -> Enrolments:
+        """What enrols tokens at ``bank``; `ConfigurationInvalid` if no token is to be attested."""
+        attestations = self._attestations(bank.store)
+        if attestations is None:
+            raise ConfigurationInvalid(
+                f"{self._path(FILE_NAME)}: it does not tell whose tokens may be enrolled",
+                remedy="Add a section [attestation] to it: docs/lifecycle.md tells what it says.",
+            )
+        policy = self.enrolment.policy(attestations, accept_virtual=self.accept_virtual)
+        return bank.enrolments(policy, self.issuing().open(bank.store))
+
+    def unblock_signer(self) -> FileUnblockSigner:
+        """The key by which PINs are unblocked; `InputInvalid`."""
+        from ushield.bank.lifecycle.unblock_keys import FileUnblockSigner
+
+        return FileUnblockSigner.load(self._path(self.unblock_key))
 
     def _policy(self) -> Policy | None:
         if self.policy is None:

@@ -57,6 +57,8 @@ _KINDS: dict[str, type] = {
     "revocation": dict,
     "attestation": dict,
     "authority": dict,
+    "enrolment": dict,
+    "unblock_key": str,
 }
 _NAMES = {
     str: "a text",
@@ -93,6 +95,10 @@ def check_settings(path: Path, found: dict[str, Any]) -> dict[str, Any]:
         from ushield.bank.authorities.configuration import read_authority
 
         found = found | {"authority": read_authority(path, found["authority"])}
+    if "enrolment" in found:
+        from ushield.bank.lifecycle.configuration import read_enrolment
+
+        found = found | {"enrolment": read_enrolment(path, found["enrolment"])}
     return found
 
 

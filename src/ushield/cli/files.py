@@ -15,7 +15,7 @@ import click
 from ushield.cli.output import reason_of
 from ushield.errors import InputInvalid
 
-__all__ = ["FileFailed", "NewFile", "read_file", "write_file"]
+__all__ = ["FileFailed", "NewFile", "read_file", "read_hexadecimal", "write_file"]
 
 
 class FileFailed(InputInvalid):
@@ -35,6 +35,15 @@ def read_file(path: str, *, at_most: int) -> bytes:
     if len(data) > at_most:
         raise FileFailed(f"{path}: longer than {at_most} bytes", remedy="Is it the right file?")
     return data
+
+
+def read_hexadecimal(path: str, *, at_most: int) -> bytes:
+    """The bytes that a file has as hexadecimal text; `FileFailed` for anything else."""
+    text = read_file(path, at_most=at_most)
+    try:
+        return bytes.fromhex(text.decode("ascii"))
+    except ValueError as error:
+        raise FileFailed(f"{path}: not hexadecimal") from error
 
 
 class NewFile:

@@ -59,6 +59,7 @@ class TokenSummary:
     vouchers: int
     piv_keys: tuple[PivKey, ...]
     bank_can_unblock: bool
+    device_certificate: bytes
 
 
 def create_token(
@@ -174,4 +175,5 @@ def describe_token(path: str | os.PathLike[str]) -> TokenSummary:
             vouchers=len(memory.vouchers()),
             piv_keys=memory.piv_keys() if memory.has_piv else (),
             bank_can_unblock=memory.identity.unblock_key is not None,
+            device_certificate=memory.identity.device_certificate,
         )

@@ -9,9 +9,12 @@ from ushield.cli.commands import (
     bank_audit_command,
     bank_ca_command,
     bank_challenges,
+    bank_due_command,
+    bank_enrol_command,
     bank_policy_command,
     bank_register,
     bank_service_command,
+    bank_unblock_command,
 )
 
 __all__ = ["command"]
@@ -38,10 +41,15 @@ for each in (
     bank_service_command.serve,
     bank_service_command.openapi,
     bank_ca_command.crl,
+    bank_due_command.due,
+    bank_due_command.revocations,
 ):
     command.add_command(each)
 command.add_command(bank_archive_command.command, "archive")
 command.add_command(bank_audit_command.command, "audit")
 command.add_command(bank_ca_command.command, "ca")
+command.add_command(bank_enrol_command.command, "enrol")
+command.add_command(bank_enrol_command.renew, "renew")
+command.add_command(bank_unblock_command.command, "unblock")
 command.add_command(bank_policy_command.command, "policy")
 command.add_command(bank_service_command.client, "client")

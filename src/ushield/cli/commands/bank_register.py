@@ -19,6 +19,8 @@ __all__ = ["init", "register", "report_loss", "restored"]
 _MAX_CA = 1 << 22
 _MAX_CERTIFICATE = 1 << 16
 _PUBLIC_KEY = "audit-public.pem"
+_UNBLOCK_KEY = "unblock-key.pem"
+_UNBLOCK_PUBLIC_KEY = "unblock-public.pem"
 
 
 @click.command(cls=Command)
@@ -60,7 +62,8 @@ def init(
     """Make a bank in DIR, or bring an older one's tables up to date.
 
     DIR gets bank.toml, ca.pem, the key that seals the audit log (audit-key.pem, guard it), and its
-    public half, audit-public.pem. With --own-ca also authority-key.pem (guard it even better) and
+    public half, audit-public.pem; likewise unblock-key.pem, which unblocks the tokens that were
+    made with unblock-public.pem. With --own-ca also authority-key.pem (guard it even better) and
     authority.pem: the bank then issues certificates itself.
 
     Example: ushield bank init mybank --ca bank-ca.pem
@@ -82,7 +85,10 @@ def init(
             _make_with_own_ca(Path(folder), own_ca or "", ca_passphrase_file, lines)
     elif ca or own_ca or ca_passphrase_file or store or accept_virtual:
         raise click.UsageError(f"{folder} is a bank already; edit its {FILE_NAME}")
-    made = create_store(load_bank(folder).url, system_clock())
+    configuration = load_bank(folder)
+    if configuration.unblock_key == _UNBLOCK_KEY and not (Path(folder) / _UNBLOCK_KEY).exists():
+        _make_unblock_key(Path(folder))
+    made = create_store(configuration.url, system_clock())
     facts = {"bank": folder, "new": is_new, "tables": "made" if made else "up to date"}
     text = f"Made the bank {folder}" if is_new else f"The bank {folder} is up to date"
     invocation.output.result(facts, text)
@@ -112,6 +118,7 @@ def _make(folder: Path, trusted: bytes, lines: list[str]) -> None:
     _make_folder(folder)
     signer = FileAuditSigner.create(folder / "audit-key.pem")
     write_file(str(folder / _PUBLIC_KEY), signer.public_pem, replace=True)
+    _make_unblock_key(folder)
     write_file(str(folder / "ca.pem"), trusted, replace=False)
     # Written last: a folder without it is no bank yet.
     text = "".join(f"{line}\n" for line in lines)
@@ -133,6 +140,13 @@ def _make_with_own_ca(
     if passphrase_file is not None:
         lines.append(f"passphrase_file = {json.dumps(str(Path(passphrase_file).absolute()))}")
     _make(folder, key.pem, lines)
+
+
+def _make_unblock_key(folder: Path) -> None:
+    from ushield.bank.lifecycle.unblock_keys import FileUnblockSigner
+
+    signer = FileUnblockSigner.create(folder / _UNBLOCK_KEY)
+    write_file(str(folder / _UNBLOCK_PUBLIC_KEY), signer.public_pem, replace=True)
 
 
 def _make_folder(folder: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import click
 
 from ushield.cli.access import open_session, open_token
+from ushield.cli.files import NewFile, read_hexadecimal
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
 from ushield.cli.presentation import describe_pin, pin_facts, table
 from ushield.cli.secrets import (
@@ -15,9 +19,14 @@ from ushield.cli.secrets import (
     pin_options,
     puk_option,
 )
+from ushield.errors import TimedOut
 from ushield.pin import PinReference
 
 __all__ = ["command"]
+
+_LOOK = 0.2
+"""How often a file that is awaited is looked for, in seconds."""
+_MAX_ANSWER = 1 << 10
 
 
 @click.group()
@@ -86,6 +95,74 @@ def unblock(invocation: Invocation, *, puk: SecretSource, new_pin: SecretSource)
     ):
         token.pin.unblock(proof, new, allow_last_try=invocation.allow_last_try)
     invocation.output.result({"unblocked": True}, "The PIN is unblocked and changed.")
+
+
+@command.command("unblock-remote", cls=TokenCommand)
+@click.option(
+    "--challenge",
+    "challenge_path",
+    metavar="FILE",
+    required=True,
+    help="Write what the bank has to answer to FILE (hexadecimal).",
+)
+@click.option(
+    "--answer",
+    "answer_path",
+    metavar="FILE",
+    required=True,
+    help="Wait for the bank's answer in FILE (hexadecimal).",
+)
+@click.option(
+    "--timeout",
+    metavar="S",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1800.0,
+    show_default=True,
+    help="Wait for the answer for S seconds.",
+)
+@new_pin_option
+@pass_invocation
+def unblock_remote(
+    invocation: Invocation,
+    *,
+    challenge_path: str,
+    answer_path: str,
+    timeout: float,
+    new_pin: SecretSource,
+) -> None:
+    """Set a new PIN by the bank's answer, where the PUK is gone, too.
+
+    The answer is good for this run of the command: leave the token plugged in until it comes. The
+    new PIN is asked for first, and stays here. Neither file may be there before.
+
+    Example: ushield pin unblock-remote --challenge challenge.txt --answer answer.txt
+    """
+    if Path(answer_path).exists():
+        raise click.UsageError(f"{answer_path} exists: an answer is good once")
+    with (
+        open_token(invocation) as token,
+        NewFile(challenge_path, replace=False) as out,
+        new_pin.read(twice=True) as new,
+    ):
+        challenge = token.pin.unblock_challenge()
+        out.commit(challenge.hex().encode() + b"\n")
+        invocation.output.say(
+            f"Bring {challenge_path} to the bank, and its answer to {answer_path}."
+        )
+        token.pin.unblock_by_bank(_await_answer(answer_path, timeout), new)
+    invocation.output.result({"unblocked": True}, "The PIN is unblocked and changed.")
+
+
+def _await_answer(path: str, timeout: float) -> bytes:
+    deadline = time.monotonic() + timeout
+    while not Path(path).exists():
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                f"the bank's answer did not come within {timeout:g} seconds",
+                remedy="Run it again, and bring the new challenge to the bank.",
+            )
+        time.sleep(_LOOK)
+    return read_hexadecimal(path, at_most=_MAX_ANSWER)
 
 
 @command.command(cls=TokenCommand)

@@ -7,12 +7,15 @@ from contextlib import ExitStack
 import click
 
 from ushield.cli.commands.virtual_serving import press, screen, serve
+from ushield.cli.files import NewFile, read_file
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 from ushield.cli.presentation import describe_pin, pin_facts, table
 from ushield.cli.secrets import SecretSource, pin_options, puk_option
 from ushield.pin import Pin
 
 __all__ = ["command"]
+
+_MAX_KEY = 1 << 14
 
 
 @click.group()
@@ -32,6 +35,18 @@ def command() -> None:
 )
 @click.option("--serial", help="Its serial number; a random one without it.")
 @click.option("--label", default="", help="What to call it.")
+@click.option(
+    "--unblock-key",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The bank's public key (PEM) by which a forgotten PIN is unblocked from afar.",
+)
+@click.option(
+    "--device-certificate",
+    "device",
+    metavar="FILE",
+    help="Write the device's certificate (PEM), which the bank knows the token by.",
+)
 @pin_options
 @puk_option
 @pass_invocation
@@ -42,6 +57,8 @@ def create(
     profile: str,
     serial: str | None,
     label: str,
+    unblock_key: str | None,
+    device: str | None,
     pin: SecretSource,
     puk: SecretSource,
 ) -> None:
@@ -58,9 +75,18 @@ def create(
         def given(source: SecretSource) -> Pin | None:
             return secrets.enter_context(source.read()) if source.given else None
 
+        out = None if device is None else secrets.enter_context(NewFile(device, replace=False))
         created = create_token(
-            path, profile=profile, serial=serial, pin=given(pin), puk=given(puk), label=label
+            path,
+            profile=profile,
+            serial=serial,
+            pin=given(pin),
+            puk=given(puk),
+            label=label,
+            unblock_key=None if unblock_key is None else _public_key(unblock_key),
         )
+        if out is not None:
+            out.commit(_device_certificate(path))
     rows = [("serial", created.serial), ("profile", profile)]
     facts = {"path": path, "serial": created.serial, "profile": profile}
     with created.pin, created.puk:
@@ -69,6 +95,22 @@ def create(
                 facts[name] = made.reveal().decode("ascii")
                 rows.append((name.upper(), facts[name]))
     invocation.output.result(facts, f"Made the virtual token {path}\n{table(rows)}")
+
+
+def _public_key(path: str) -> bytes:
+    from ushield.keystore.bundle import public_key_der_of
+
+    return public_key_der_of(read_file(path, at_most=_MAX_KEY))
+
+
+def _device_certificate(path: str) -> bytes:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from ushield.virtual.create import describe_token
+
+    der = describe_token(path).device_certificate
+    return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
 
 
 @command.command(cls=Command)
