@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +67,7 @@ class BankConfiguration:
     revocation: RevocationConfiguration | None = None
     attestation: AttestationConfiguration | None = None
     authority: AuthoritySettings | None = None
-    enrolment: EnrolmentSettings = EnrolmentSettings()
+    enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
     unblock_key: str = "unblock-key.pem"
 
     @classmethod

@@ -29,9 +29,7 @@ class EnrolmentSettings:
     registration_days: int = 14
     virtual_tokens: bool = False
 
-    def policy(
-        self, attestations: AttestationPolicy, *, accept_virtual: bool
-    ) -> EnrolmentPolicy:
+    def policy(self, attestations: AttestationPolicy, *, accept_virtual: bool) -> EnrolmentPolicy:
         """What the bank wants of a token; ``accept_virtual`` if it takes virtual ones anyway."""
         from ushield.bank.lifecycle.policy import EnrolmentPolicy
 
