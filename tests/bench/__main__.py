@@ -8,6 +8,7 @@ from importlib import import_module
 # Imported when they are run: some want what not every machine has.
 BENCHES = (
     "apdu",
+    "archive",
     "bank",
     "channel",
     "rows",

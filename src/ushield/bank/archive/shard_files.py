@@ -36,8 +36,7 @@ _BUFFER = 1 << 20
 
 
 def file_sha256(stream: IO[bytes]) -> str:
-    """SHA-256 of all of a file, in hexadecimal; it is left at its beginning."""
-    stream.seek(0)
+    """SHA-256 of a file that was just opened, in hexadecimal; it is left at its beginning."""
     digest = hashlib.sha256()
     while chunk := stream.read(_BUFFER):
         digest.update(chunk)

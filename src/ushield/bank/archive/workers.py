@@ -86,11 +86,8 @@ def _drain(
                         break
                     return [queue.popleft()]
                 running[future] = queue.popleft()
-            finished, _ = wait(running, timeout=patience, return_when=FIRST_COMPLETED)
-            if not finished:
-                raise ArchiveStalled(f"no shard was finished for {patience:g} s")
             broken = []
-            for future in finished:
+            for future in _finished(running, patience):
                 task = running.pop(future)
                 if isinstance(future.exception(), BrokenExecutor):
                     broken.append(task)
@@ -98,10 +95,25 @@ def _drain(
                     done(_result(future, task))
             if broken:
                 return [*broken, *_last_results(running, done, patience)]
+    except BaseException:
+        for task in running.values():
+            # Workers look for it, and end what they do.
+            task.mark.unlink(missing_ok=True)
+        raise
     finally:
         for future in running:
             future.cancel()
     return []
+
+
+def _finished(
+    running: dict[Future[ShardResult], ShardTask], patience: float
+) -> set[Future[ShardResult]]:
+    """Those that are finished, of which there is one at least."""
+    finished, _ = wait(running, timeout=patience, return_when=FIRST_COMPLETED)
+    if not finished:
+        raise ArchiveStalled(f"no shard was finished for {patience:g} s")
+    return finished
 
 
 def _last_results(
