@@ -1,8 +1,9 @@
 """Archives verified again: through processes, beside raw verification on as many cores, and Dask.
 
-``python -m tests.bench archive`` measures rates, and memory at 10^5 rows. Larger sizes by
-``ARCHIVE_ROWS=1000000,10000000``: their archives have the same few thousand signatures over and
-over, which changes nothing for memory, and little for time, since no signature is remembered.
+``python -m tests.bench archive`` measures rates, and memory at 10^5 rows, or at
+``ARCHIVE_ROWS=100000,1000000``. Archives have the same few thousand signatures over and over, which
+changes nothing for memory, and little for time, since no signature is remembered. With
+``ARCHIVE_UNTIMED_ROWS`` rows have no time, so that none is verified: all else is as large.
 """
 
 from __future__ import annotations
@@ -10,24 +11,31 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import os
+import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib import import_module
+from itertools import cycle, islice
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 
 from tests.bank.revocations import DAY, crl, entry
 from tests.pki import NOW, Signer, authority, pem, receipt_for
@@ -35,8 +43,6 @@ from tests.transaction.strategies import TRANSFER
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank.archive import (
     ArchiveJob,
-    ArchiveProgress,
-    ArchiveReport,
     Shard,
     find_shards,
     verify_archive,
@@ -49,10 +55,18 @@ from ushield.transaction import write_message
 
 DISTINCT = 2000
 ROWS_A_SHARD = 10_000
-SHARDS = 8
+SHARDS = 4
+RAW = 50_000
 DAYS = 30
-ROUNDS = 3
+ROUNDS = int(os.environ.get("ARCHIVE_ROUNDS", "3"))
 CORES = len(os.sched_getaffinity(0))
+
+
+class Cost(NamedTuple):
+    """Seconds for one row: by the clock, all cores at it, and of processor time."""
+
+    clock: float
+    processor: float
 
 
 def signed(signer: Signer, count: int) -> list[dict[str, Any]]:
@@ -96,47 +110,56 @@ def job_with_lists(folder: Path) -> ArchiveJob:
     return ArchiveJob(trust=pem(authority()), revocation=found)
 
 
-def raw_rate(key: bytes, parts: list[tuple[bytes, bytes]], seconds: float) -> float:
-    """Signatures a second that this process verifies by cryptography alone."""
+def raw_cost(key: bytes, parts: list[tuple[bytes, bytes]], count: int) -> float:
+    """Seconds of processor time that one verification takes this process."""
     public = load_der_public_key(key)
-    done, begun = 0, time.perf_counter()
-    while time.perf_counter() - begun < seconds:
-        for signature, attributes in parts:
-            if isinstance(public, rsa.RSAPublicKey):
-                public.verify(signature, attributes, padding.PKCS1v15(), SHA256())
-            elif isinstance(public, ec.EllipticCurvePublicKey):
-                public.verify(signature, attributes, ec.ECDSA(SHA256()))
-        done += len(parts)
-    return done / (time.perf_counter() - begun)
+    begun = time.process_time()
+    for signature, attributes in islice(cycle(parts), count):
+        if isinstance(public, rsa.RSAPublicKey):
+            public.verify(signature, attributes, padding.PKCS1v15(), SHA256())
+        elif isinstance(public, ec.EllipticCurvePublicKey):
+            public.verify(signature, attributes, ec.ECDSA(SHA256()))
+    return (time.process_time() - begun) / count
 
 
-def raw_on_all_cores(signer: Signer, rows: list[dict[str, Any]], seconds: float = 3.0) -> float:
-    """The sum over a process a core, all at once."""
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
+def raw_on_all_cores(signer: Signer, rows: list[dict[str, Any]]) -> Cost:
+    """A process a core, all at once."""
     key = signer.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     parsed = [parse_signed_data(row["signature"]) for row in rows[:200]]
     parts = [(each.signature, each.signed_attributes) for each in parsed]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(CORES, mp_context=context) as pool:
+    with ProcessPoolExecutor(CORES, mp_context=multiprocessing.get_context("spawn")) as pool:
         # They have imported all they need before the clock runs.
-        list(pool.map(raw_rate, [key] * CORES, [parts] * CORES, [0.5] * CORES))
-        return sum(pool.map(raw_rate, [key] * CORES, [parts] * CORES, [seconds] * CORES))
+        list(pool.map(raw_cost, [key] * CORES, [parts] * CORES, [100] * CORES))
+        begun = time.perf_counter()
+        costs = list(pool.map(raw_cost, [key] * CORES, [parts] * CORES, [RAW] * CORES))
+        wall = time.perf_counter() - begun
+    return Cost(wall / (RAW * CORES), sum(costs) / CORES)
+
+
+def spent(*, children: bool) -> float:
+    """Seconds of processor time of this process, and of its children that have ended."""
+    used = time.process_time()
+    if children:
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used += ended.ru_utime + ended.ru_stime
+    return used
 
 
 def verified(
-    shards: list[Shard], out: Path, job: ArchiveJob, **settings: Any
-) -> tuple[ArchiveReport, float]:
-    """A run, and rows a second from the first shard that is done until the last: without starting
-    the workers, which a year's archive does once.
-    """
-    told: list[ArchiveProgress] = []
-    report = verify_archive(shards, out, job=job, progress=told.append, **settings)
-    assert report.failed_rows == 0
-    assert not report.failed_shards
-    # As many as there are workers are begun at once, and are done at about the same time.
-    first, last = told[CORES - 1], told[-1]
-    return report, (last.rows - first.rows) / (last.seconds - first.seconds)
+    shards: list[Shard], out: Path, job: ArchiveJob, elsewhere: Callable[[], float], **settings: Any
+) -> Cost:
+    """A run, without what starting workers and finding everything done takes."""
+    costs = []
+    for _ in range(2):
+        used, begun = spent(children=not settings) + elsewhere(), time.perf_counter()
+        report = verify_archive(shards, out, job=job, **settings)
+        assert report.failed_rows == 0
+        assert not report.failed_shards
+        ended = spent(children=not settings) + elsewhere()
+        costs.append((time.perf_counter() - begun, ended - used))
+    assert report.resumed == len(shards)
+    (wall, used), (idle_wall, idle_used) = costs
+    return Cost((wall - idle_wall) / report.rows, (used - idle_used) / report.rows)
 
 
 def rates() -> None:
@@ -146,31 +169,51 @@ def rates() -> None:
     for algorithm in (KeyAlgorithm.RSA_2048, KeyAlgorithm.P256):
         signer = Signer.issued(algorithm)
         rows = signed(signer, DISTINCT)
-        with tempfile.TemporaryDirectory() as name:
+        found: list[tuple[Cost, Cost, Cost]] = []
+        with (
+            tempfile.TemporaryDirectory() as name,
+            distributed.LocalCluster(
+                n_workers=CORES, threads_per_worker=1, dashboard_address=None
+            ) as cluster,
+            distributed.Client(cluster, set_as_default=False) as client,
+            client.get_executor(pure=False) as executor,
+        ):
             folder = Path(name)
             job = job_with_lists(folder / "lists")
             write_archive(folder / "in", rows, SHARDS * ROWS_A_SHARD)
             shards = find_shards(folder / "in")
-            found: dict[str, list[float]] = {"raw": [], "pool": [], "dask": []}
-            with (
-                distributed.LocalCluster(
-                    n_workers=CORES, threads_per_worker=1, dashboard_address=None
-                ) as cluster,
-                distributed.Client(cluster, set_as_default=False) as client,
-                client.get_executor(pure=False) as executor,
-            ):
-                for number in range(ROUNDS):
-                    found["raw"].append(raw_on_all_cores(signer, rows))
-                    _, rate = verified(shards, folder / f"pool-{number}", job)
-                    found["pool"].append(rate)
-                    settings = {"executor": executor, "in_flight": 2 * CORES}
-                    _, rate = verified(shards, folder / f"dask-{number}", job, **settings)
-                    found["dask"].append(rate)
-        raw, pool, dask = (sorted(each)[len(each) // 2] for each in found.values())
-        print(f"{algorithm}: {SHARDS * ROWS_A_SHARD:,} rows, {CORES} cores, medians of {ROUNDS}")
-        print(f"  raw verification, all cores (reference)   {raw:10,.0f} a second")
-        print(f"  processes  {pool:10,.0f} a second, {pool / raw:.2f} of it (at least 0.75)")
-        print(f"  Dask       {dask:10,.0f} a second, {dask / pool:.2f} of processes (at least 0.9)")
+
+            def of_workers(client: Any = client) -> float:
+                return float(sum(client.run(time.process_time).values()))
+
+            for number in range(ROUNDS):
+                found += [
+                    (
+                        raw_on_all_cores(signer, rows),
+                        verified(shards, folder / f"pool-{number}", job, lambda: 0.0),
+                        verified(
+                            shards,
+                            folder / f"dask-{number}",
+                            job,
+                            of_workers,
+                            executor=executor,
+                            in_flight=2 * CORES,
+                        ),
+                    )
+                ]
+        print(f"{algorithm}: {SHARDS * ROWS_A_SHARD:,} rows, {CORES} cores, {ROUNDS} rounds")
+        for title, pick in (("by the clock", 0), ("by processor time", 1)):
+            raw, pool, dask = (
+                statistics.median(each[place][pick] for each in found) for place in range(3)
+            )
+            # A second of the clock is one of each core.
+            a_second = 1 if pick == 0 else CORES
+            print(
+                f"  {title}: raw {a_second / raw:,.0f} a second (reference),"
+                f" processes {a_second / pool:,.0f}, Dask {a_second / dask:,.0f}:"
+                f" {raw / pool:.2f} of the reference (at least 0.75),"
+                f" Dask {pool / dask:.2f} of processes (at least 0.9)"
+            )
 
 
 class Memory:
@@ -209,9 +252,11 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def memory(count: int) -> None:
+def memory(count: int, *, timed: bool = True) -> None:
     """Peak memory of a run over ``count`` rows, of the run and of its largest worker."""
     rows = signed(Signer.issued(KeyAlgorithm.RSA_2048), DISTINCT)
+    if not timed:
+        rows = [row | {"signed_at": None} for row in rows]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         job_with_lists(folder / "lists")
@@ -233,12 +278,13 @@ def memory(count: int) -> None:
             watch.watching(process.pid),
         ):
             code = process.wait()
-        assert code == 0, code
+        assert code == (0 if timed else 40), code
         seconds = time.perf_counter() - begun
         shutil.rmtree(folder / "in")
     run = watch.worst.pop(process.pid)
+    kind = "rows" if timed else "rows without a time"
     print(
-        f"{count:>12,} rows, {size / 2**20:,.0f} MiB: peak {run / 1024:.0f} MiB in the run,"
+        f"{count:>12,} {kind}, {size / 2**20:,.0f} MiB: peak {run / 1024:.0f} MiB in the run,"
         f" {max(watch.worst.values()) / 1024:.0f} MiB in its largest worker; {seconds:,.0f} s,"
         f" {count / seconds:,.0f} rows a second"
     )
@@ -249,3 +295,5 @@ def run() -> None:
     rates()
     for count in os.environ.get("ARCHIVE_ROWS", "100000").split(","):
         memory(int(count))
+    for count in filter(None, os.environ.get("ARCHIVE_UNTIMED_ROWS", "").split(",")):
+        memory(int(count), timed=False)
