@@ -391,7 +391,7 @@ def test_a_process_that_is_killed_leaves_a_whole_step_or_none(
         bank.approvals.approve(challenge, checked)
 
     seen: set[Stage | None] = set()
-    for step in range(0, 120, 4):
+    for step in range(0, 120, 5):
         firm.bench.clock.move(days=1)
         challenge = firm.issue()
         made, checked = firm.sign("li", challenge), firm.sign("wang", challenge)

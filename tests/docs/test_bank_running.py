@@ -15,16 +15,20 @@ from click.testing import CliRunner
 
 from tests.docs.test_examples import REPOSITORY, blocks
 from ushield.bank import RejectionReason
+from ushield.bank.configuration import BankConfiguration
 from ushield.cli.application import application
 
 PAGE = REPOSITORY / "docs" / "bank.md"
 
 
+@pytest.mark.timeout(300)
 def test_the_example_leads_from_a_folder_to_an_accepted_payment(tmp_path: Path) -> None:
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
     environment = os.environ | {"PATH": path, "PYTHONUTF8": "1"}
     story = [each for each in blocks(PAGE, "sh") if "pip install" not in each]
     (program,) = blocks(PAGE, "python")
+    told: list[str] = []
+    errors: list[str] = []
     for command in (
         ["bash", "-euo", "pipefail", "-c", "".join(story)],
         [sys.executable, "-c", program],
@@ -39,7 +43,19 @@ def test_the_example_leads_from_a_folder_to_an_accepted_payment(tmp_path: Path) 
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    assert "refused: challenge-mismatch" in done.stdout
+        errors.append(done.stderr)
+        told.append(done.stdout)
+    assert "amount-over-limit" in errors[0]
+    assert "To be carried out, signed by li, wang" in told[0]
+    assert "refused: challenge-mismatch" in told[1]
+
+
+def test_the_settings_of_the_page_are_settings(tmp_path: Path) -> None:
+    (text,) = blocks(PAGE, "toml")
+    (tmp_path / "bank.toml").write_text(text)
+    loaded = BankConfiguration.load(tmp_path)
+    assert loaded.revocation is not None
+    assert loaded.attestation is not None
 
 
 def test_the_unit_of_the_page_starts_a_command_that_there_is() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ushield.cli.commands import (
+    bank_approvals,
     bank_archive_command,
     bank_audit_command,
     bank_ca_command,
@@ -36,6 +37,11 @@ for each in (
     bank_challenges.issue,
     bank_challenges.accept,
     bank_challenges.challenge,
+    bank_approvals.propose,
+    bank_approvals.approve,
+    bank_approvals.withdraw,
+    bank_approvals.reject,
+    bank_approvals.proposals,
     bank_register.report_loss,
     bank_register.restored,
     bank_service_command.serve,
