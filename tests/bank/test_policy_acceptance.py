@@ -299,6 +299,10 @@ def test_one_signature_of_a_company_is_not_enough(bench: Bench) -> None:
     bench.bank.assign("US-1", "wang")
     holder = Holder("firm", "US-1", signer)
     assert refused(lambda: pay(bench, holder, "1.00")) == ("approvals-missing",)
+    bench.bank.change_profile("firm", "nonsense")
+    assert refused(lambda: pay(bench, holder, "1.00")) == ("profile-unknown",)
+    bench.bank.change_profile("firm", None)
+    assert pay(bench, holder, "1.00").customer_id == "firm"
 
 
 def test_sums_stay_exact_and_never_run_over_their_column(bench: Bench, engine: Engine) -> None:

@@ -9,90 +9,39 @@ each other.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, update
 
-from ushield.bank.audit.entries import AuditEvent, Decision, record
+from ushield.bank.audit.entries import record
 from ushield.bank.challenges import ChallengeState
 from ushield.bank.customers import TokenState
 from ushield.bank.judgement import (
     Acceptance,
     AcceptedTransaction,
     Guard,
-    IssuedChallenge,
     RegisteredSigner,
     judge,
     receipt_of,
 )
+from ushield.bank.lookups import read_challenges, read_signers
 from ushield.bank.moments import instant
-from ushield.bank.policy.refusal import PolicyRefused
+from ushield.bank.presenting import Presented, decision_on
 from ushield.bank.rejection import RejectionReason, TransactionRejected
-from ushield.bank.store.statements import Lookup, Statement
+from ushield.bank.store.statements import Statement
 from ushield.bank.store.store import Conflict
-from ushield.bank.store.tables import certificate, challenge, token
+from ushield.bank.store.tables import challenge, token
 
 if TYPE_CHECKING:
     from ushield.bank.gate import PolicyGate
     from ushield.bank.judgement import Signed
-    from ushield.bank.policy.facts import BatchFacts
     from ushield.bank.spending import Spending
 
-__all__ = [
-    "FRAUD",
-    "Presented",
-    "decide",
-    "decision_on",
-    "raise_alarms",
-    "read_challenges",
-    "read_signers",
-]
+__all__ = ["FRAUD", "decide", "raise_alarms"]
 
-_ID = re.compile(r"[0-9a-f]{32}")
-
-
-@dataclass(frozen=True, slots=True)
-class Presented:
-    """A signature (DER) that came for a challenge, and what the verifier said of it.
-
-    ``batch`` is what the rows of a batch are, if they were compared with what was signed.
-    """
-
-    challenge_id: str
-    signature: bytes
-    verdict: Signed | TransactionRejected
-    batch: BatchFacts | None = None
-
-
-_CHALLENGES = Lookup(
-    select(
-        challenge.c.id,
-        challenge.c.customer_id,
-        challenge.c.message,
-        challenge.c.state,
-        challenge.c.issued_at,
-        challenge.c.expires_at,
-        challenge.c.proposed,
-    ),
-    challenge.c.id,
-)
-_SIGNERS = Lookup(
-    select(
-        certificate.c.sha256,
-        certificate.c.state,
-        token.c.serial,
-        token.c.state,
-        token.c.customer_id,
-        token.c.counter,
-        token.c.revision,
-        token.c.person,
-    ).select_from(certificate.join(token, token.c.serial == certificate.c.token_serial)),
-    certificate.c.sha256,
-)
 _COUNT = Statement(
     update(token)
     .where(
@@ -293,51 +242,3 @@ def _write(
 def _counter(verified: Signed) -> int:
     receipt = receipt_of(verified)
     return 0 if receipt is None else receipt.counter
-
-
-def read_challenges(connection: Connection, identifiers: set[str]) -> dict[str, IssuedChallenge]:
-    """The challenges of these ids, by them."""
-    known = [each for each in identifiers if _ID.fullmatch(each) is not None]
-    if not known:
-        return {}
-    return {row[0]: IssuedChallenge(*row) for row in _CHALLENGES.find(connection, known)}
-
-
-def read_signers(connection: Connection, digests: set[bytes]) -> dict[bytes, RegisteredSigner]:
-    """The signers enrolled with certificates of these SHA-256 (32 bytes), by them."""
-    if not digests:
-        return {}
-    return {row[0]: RegisteredSigner(*row) for row in _SIGNERS.find(connection, list(digests))}
-
-
-def decision_on(
-    each: Presented,
-    outcome: AcceptedTransaction | TransactionRejected,
-    found: IssuedChallenge | None,
-    at: int,
-    gate: PolicyGate | None,
-) -> Decision:
-    """The entry of the log on what was decided about ``each``."""
-    facts: dict[str, str | int | None] = {"signature_sha256": sha256(each.signature).hexdigest()}
-    if not isinstance(each.verdict, TransactionRejected):
-        facts["certificate_sha256"] = sha256(each.verdict.certificate).hexdigest()
-        receipt = receipt_of(each.verdict)
-        if receipt is not None:
-            facts["token"] = receipt.serial
-            facts["counter"] = receipt.counter
-    if gate is not None:
-        facts["policy"] = gate.policy.digest
-    if isinstance(outcome, PolicyRefused):
-        facts["rules"] = " ".join(outcome.rules)
-    if isinstance(outcome, AcceptedTransaction):
-        event, reason = AuditEvent.ACCEPTED, None
-    else:
-        event, reason = AuditEvent.REJECTED, outcome.reason.value
-    return Decision(
-        at,
-        event,
-        reason=reason,
-        challenge_id=each.challenge_id if _ID.fullmatch(each.challenge_id) else None,
-        customer_id=None if found is None else found.customer_id,
-        facts=facts,
-    )

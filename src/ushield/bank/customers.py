@@ -28,23 +28,20 @@ from ushield.bank.errors import (
 )
 from ushield.bank.lifecycle.revocation_queue import queue_revocations
 from ushield.bank.moments import instant, microseconds
-from ushield.bank.policy.facts import CustomerFacts
 from ushield.bank.store.tables import certificate, customer, token
 from ushield.errors import CertificateInvalid, InputInvalid
 
 __all__ = [
+    "ID",
     "CertificateState",
     "EnrolledCertificate",
     "TokenRecord",
     "TokenState",
     "add_customer",
-    "assign_token",
     "change_certificate",
     "check_serial",
     "enrol_certificate",
     "find_certificate",
-    "find_checkers",
-    "find_facts",
     "find_token",
     "find_tokens",
     "keep_revoked",
@@ -52,7 +49,8 @@ __all__ = [
     "report_pin_change",
 ]
 
-_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
+ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
+"""What ids of customers and people look like."""
 
 
 class TokenState(StrEnum):
@@ -126,7 +124,7 @@ def add_customer(
     `InputInvalid` for an id other than 1 to 64 of A-Z a-z 0-9 . _ -, `DuplicateEntry` if it has
     another name or profile.
     """
-    if _ID.fullmatch(customer_id) is None:
+    if ID.fullmatch(customer_id) is None:
         raise InputInvalid("a customer's id: 1 to 64 of A-Z a-z 0-9 . _ -")
     found = connection.execute(
         select(customer.c.name, customer.c.profile).where(customer.c.id == customer_id)
@@ -149,57 +147,6 @@ def add_customer(
         connection,
         [Decision(at, AuditEvent.CUSTOMER_ADDED, customer_id=customer_id, facts=facts)],
     )
-
-
-def find_facts(connection: Connection, customer_id: str) -> CustomerFacts:
-    """What a policy wants to know of a customer; `CustomerUnknown`."""
-    row = connection.execute(select(customer.c.profile).where(customer.c.id == customer_id)).first()
-    if row is None:
-        raise CustomerUnknown(f"there is no customer {customer_id}")
-    return CustomerFacts(customer_id, row.profile)
-
-
-def assign_token(
-    connection: Connection, serial: str, person: str, *, checks: bool, at: int
-) -> TokenRecord:
-    """Say who of a customer has a token, and whether they may check its payments.
-
-    Whoever had it before may have signed by it what waits for checkers; that stays theirs.
-    `TokenUnknown`; `InputInvalid` for an id that is none.
-    """
-    if _ID.fullmatch(person) is None:
-        raise InputInvalid("a person's id: 1 to 64 of A-Z a-z 0-9 . _ -")
-    before = find_token(connection, serial)
-    if (before.person, before.checks) == (person, checks):
-        return before
-    connection.execute(
-        update(token)
-        .where(token.c.serial == serial)
-        .values(person=person, checks=int(checks), revision=token.c.revision + 1)
-    )
-    facts: dict[str, str | int | None] = {
-        "token": serial,
-        "person": person,
-        "checks": int(checks),
-    }
-    record(
-        connection,
-        [Decision(at, AuditEvent.TOKEN_ASSIGNED, customer_id=before.customer_id, facts=facts)],
-    )
-    return find_token(connection, serial)
-
-
-def find_checkers(connection: Connection, customer_id: str) -> frozenset[str]:
-    """The people who may check a customer's payments: by a token that is not lost."""
-    rows = connection.execute(
-        select(token.c.person).where(
-            token.c.customer_id == customer_id,
-            token.c.state == TokenState.ACTIVE.value,
-            token.c.checks == 1,
-            token.c.person.is_not(None),
-        )
-    )
-    return frozenset(row.person for row in rows)
 
 
 def enrol_certificate(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from sqlalchemy import Connection
 
-from ushield.bank import challenges, customers
-from ushield.bank.acceptance import Presented, decide
+from ushield.bank import challenges, customers, people
+from ushield.bank.acceptance import decide
 from ushield.bank.approval.desk import ApprovalDesk
 from ushield.bank.audit.erasure import erase_customer
 from ushield.bank.audit.sequencer import Sequencer
@@ -29,7 +29,7 @@ from ushield.bank.lifecycle.reminders import Reminder, find_due
 from ushield.bank.lifecycle.revocations import Revocations
 from ushield.bank.lifecycle.unblocking import Unblocking
 from ushield.bank.moments import Clock, microseconds, system_clock
-from ushield.bank.presenting import present
+from ushield.bank.presenting import Presented, present
 from ushield.bank.rejection import TransactionRejected
 from ushield.bank.store.store import Store
 from ushield.errors import InputInvalid
@@ -149,7 +149,7 @@ class Bank:
         def work(connection: Connection) -> Challenge | DuplicateOrder:
             usual, longest = self._lifetime, challenges.MAX_LIFETIME
             if self._gate is not None:
-                facts = customers.find_facts(connection, customer)
+                facts = people.find_facts(connection, customer)
                 control = self._gate.policy.control(facts, transaction)
                 if control.checkers:
                     usual, longest = control.lifetime, max(longest, control.lifetime)
@@ -252,6 +252,10 @@ class Bank:
             )
         )
 
+    def change_profile(self, customer: str, profile: str | None) -> None:
+        """Have other terms of the policy hold for a customer from now on; `CustomerUnknown`."""
+        self._write(lambda connection, at: people.change_profile(connection, customer, profile, at))
+
     def assign(self, token: str, person: str, *, checks: bool = False) -> TokenRecord:
         """Say who of a customer has a token, and whether they may check its payments.
 
@@ -259,7 +263,7 @@ class Bank:
         person, who has all its tokens. `TokenUnknown`.
         """
         return self._write(
-            lambda connection, at: customers.assign_token(
+            lambda connection, at: people.assign_token(
                 connection, token, person, checks=checks, at=at
             )
         )

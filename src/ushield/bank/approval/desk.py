@@ -14,20 +14,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection
 
-from ushield.bank.acceptance import (
-    FRAUD,
-    Presented,
-    decision_on,
-    raise_alarms,
-    read_challenges,
-    read_signers,
-)
+from ushield.bank.acceptance import FRAUD, raise_alarms
 from ushield.bank.approval.ceremony import ApprovedPayment, Ceremony
 from ushield.bank.approval.ledger import LedgerConflict, ProposalUnknown
 from ushield.bank.approval.proposal import Endorsement, Proposal
 from ushield.bank.approval.stored_ledger import TransactionLedger, open_proposals
 from ushield.bank.audit.entries import AuditEvent, Decision, record
-from ushield.bank.customers import find_checkers
 from ushield.bank.gate import PolicyGate
 from ushield.bank.judgement import (
     IssuedChallenge,
@@ -37,10 +29,12 @@ from ushield.bank.judgement import (
     check_signer,
     judge,
 )
+from ushield.bank.lookups import read_challenges, read_signers
 from ushield.bank.moments import Clock, instant, microseconds
+from ushield.bank.people import find_checkers
 from ushield.bank.policy.facts import PaymentFacts, SignatureFacts
 from ushield.bank.policy.refusal import PolicyRefused
-from ushield.bank.presenting import present
+from ushield.bank.presenting import Presented, decision_on, present
 from ushield.bank.rejection import TransactionRejected
 from ushield.bank.spending import Spending
 from ushield.bank.store.store import Conflict, Store

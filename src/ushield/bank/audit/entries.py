@@ -32,6 +32,7 @@ class AuditEvent(StrEnum):
     CERTIFICATE_RESUMED = "certificate-resumed"
     CERTIFICATE_REVOKED = "certificate-revoked"
     CERTIFICATE_REVOKED_AT_CA = "certificate-revoked-at-ca"
+    PROFILE_CHANGED = "profile-changed"
     TOKEN_ASSIGNED = "token-assigned"  # noqa: S105 - an event, not a secret
     TOKEN_LOST = "token-lost"  # noqa: S105 - an event, not a secret
     PIN_CHANGED = "pin-changed"
