@@ -6,16 +6,20 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.bank.banking import Holder, confirm_copy, order
+from tests.bank.lifecycle.desk import MAKER, MODEL, HeldToken
 from tests.bank.revocations import crl
 from tests.pki import Signer, authority, pem
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank import Bank, Challenge, RejectionReason, TransactionRejected
 from ushield.bank.configuration import BankConfiguration, ConfigurationInvalid
+from ushield.bank.lifecycle.attestations import keep_attestation
 from ushield.bank.policy import PolicyInvalid, PolicyRefused
 from ushield.cms import BlindStatement
 
@@ -169,6 +173,27 @@ def test_nothing_is_fetched_before_there_is_a_signature(
         customer(bank)
         issue(bank)
     assert caplog.text == ""
+
+
+def test_a_key_signs_only_if_a_token_of_a_known_maker_attested_it(folder: Path) -> None:
+    (folder / "makers.pem").write_bytes(pem(authority(MAKER)))
+    (folder / "policy.toml").write_text(POLICY.replace("optional", "required"))
+    text = f'policy = "policy.toml"\n[attestation]\nmakers = "makers.pem"\nmodels = ["{MODEL}"]\n'
+    with opened(folder, text) as bank:
+        alice = customer(bank)
+        challenge = issue(bank)
+        signature = alice.sign(challenge.message)
+        assert reason(bank, challenge, signature) is RejectionReason.ATTESTATION_MISSING
+        key = alice.signer.key
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        attested = HeldToken(alice.token, key).attestation()
+        digest = sha256(alice.signer.der).digest()
+        bank.store.write(lambda connection: keep_attestation(connection, digest, attested))
+        bank.accept(challenge.id, signature)
+    with opened(folder, text.replace(MODEL, "another")) as bank:
+        challenge = issue(bank)
+        signature = alice.sign(challenge.message)
+        assert reason(bank, challenge, signature) is RejectionReason.ATTESTATION_INVALID
 
 
 @pytest.mark.parametrize(

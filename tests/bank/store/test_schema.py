@@ -10,15 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import CheckConstraint, Engine, inspect
+from sqlalchemy import CheckConstraint, Engine, create_engine, inspect
 
 from tests.bank.banking import VERIFIER
 from tests.bank.store.postgresql import Server
 from tests.pki import NOW
 from ushield.bank import Bank, StoreOutdated, StoreRestored, StoreUnavailable, create_store
+from ushield.bank.store.engine import store_url
 from ushield.bank.store.schema import HEAD
 from ushield.bank.store.tables import metadata
 from ushield.errors import InputInvalid
@@ -49,6 +52,42 @@ def test_the_migrations_are_one_chain_in_the_order_of_their_files() -> None:
     assert [each.down_revision for each in chain[1:]] == [each.revision for each in chain[:-1]]
     files = sorted(Path("src/ushield/bank/store/migrations/versions").glob("v*.py"))
     assert [Path(each.path).name for each in chain] == [each.name for each in files]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_it(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{tmp_path}/old.db"
+    if kind == "postgresql":
+        server: Server = request.getfixturevalue("server")
+        server.sql("CREATE DATABASE old")
+        url = server.url("old")
+    engine = create_engine(store_url(url))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "ushield.bank.store:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in (
+            "INSERT INTO customer VALUES ('alice', 'Alice', 1)",
+            "INSERT INTO token VALUES ('US-1', 'alice', 'active', 7, 0, 1, 0, NULL)",
+            "INSERT INTO challenge (id, customer_id, draft_digest, state, issued_at, expires_at)"
+            " VALUES ('c1', 'alice', 'x', 'issued', 1, 2)",
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    assert create_store(url, NOW) is False
+    with Bank.open(url, verifier=VERIFIER, clock=lambda: NOW) as bank:
+        token = bank.token("US-1")
+        assert (token.customer_id, token.counter, token.person, token.checks) == (
+            "alice",
+            7,
+            None,
+            False,
+        )
+        assert bank.challenge("c1").state.value == "expired"
+        bank.change_profile("alice", "company")
 
 
 def test_making_it_again_changes_nothing(url: str) -> None:
