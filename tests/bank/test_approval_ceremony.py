@@ -168,6 +168,21 @@ def test_n_of_m_waits_for_all_n(ledgers: Ledgers) -> None:
     )
 
 
+def test_what_was_read_before_another_change_is_replaced_by_nothing(ledgers: Ledgers) -> None:
+    large = replace(TRANSFER, amount=yuan("2000.01"))
+    ceremony = Ceremony(POLICY, ledger_for(ledgers, large))
+    before = propose(ceremony, large)
+
+    def known(proposal: Proposal) -> PaymentFacts:
+        return replace(facts_of(proposal), transaction=large)
+
+    after = ceremony.approve(large.challenge, endorsed("zhao", large), known)
+    withdrawn = replace(before, stage=Stage.WITHDRAWN, ended_by="li", version=before.version + 1)
+    with pytest.raises(LedgerConflict):
+        ceremony.ledger.replace(before, withdrawn)
+    assert ceremony.ledger.load(large.challenge) == after
+
+
 def test_who_may_not_check_is_refused_by_the_rule_and_nothing_is_written(
     ceremony: Ceremony,
 ) -> None:
