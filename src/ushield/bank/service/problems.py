@@ -66,6 +66,7 @@ _STATUS: dict[type[UShieldError], int] = {
 _BY_REASON = {
     RejectionReason.CHALLENGE_UNKNOWN: 404,
     RejectionReason.CHALLENGE_REPLAYED: 409,
+    RejectionReason.CHALLENGE_PROPOSED: 409,
 }
 _RETRY_AFTER: dict[type[UShieldError], int] = {
     bank.StoreUnavailable: 5,
