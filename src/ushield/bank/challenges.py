@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import secrets
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
@@ -19,6 +17,7 @@ from sqlalchemy import Connection, Row, bindparam, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
+from ushield.bank.challenge_records import Challenge, ChallengeRecord, ChallengeState
 from ushield.bank.errors import (
     ChallengeSettled,
     ChallengeUnknown,
@@ -48,53 +47,6 @@ MAX_LIFETIME = timedelta(days=1)
 
 _SECOND = 1_000_000
 _DRAFT = "draft"
-
-
-class ChallengeState(StrEnum):
-    """Where a challenge stands; all states but the first are final."""
-
-    ISSUED = "issued"
-    CONSUMED = "consumed"
-    EXPIRED = "expired"
-    VOID = "void"
-
-
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """What a customer is asked to sign: ``message``, the exact bytes, until ``expires_at``.
-
-    ``transaction`` is the one that was handed in, with this challenge's ``id`` (128 random bits, in
-    hexadecimal) and expiry: hand out this one, not the draft. ``repeated``: it was issued before,
-    for the same draft.
-    """
-
-    id: str
-    customer_id: str
-    transaction: Transaction
-    message: bytes
-    issued_at: datetime
-    expires_at: datetime
-    repeated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ChallengeRecord:
-    """What became of a challenge.
-
-    ``message``, and ``signature`` (the DER that was accepted), are ``None`` once they were erased;
-    ``certificate_sha256`` and ``counter`` are those of the accepted signature.
-    """
-
-    id: str
-    customer_id: str
-    state: ChallengeState
-    issued_at: datetime
-    expires_at: datetime
-    decided_at: datetime | None
-    message: bytes | None
-    signature: bytes | None
-    certificate_sha256: bytes | None
-    counter: int | None
 
 
 _COLUMNS = (
