@@ -28,7 +28,7 @@ def test_enrolling_goes_on_from_wherever_it_was_killed(
     url: str, bench: Bench, engine: Engine
 ) -> None:
     desk = Desk.at(bench)
-    stride = 2 if url.startswith("sqlite") else 8
+    stride = 3 if url.startswith("sqlite") else 14
     found = []
     for step in range(0, MOST_STEPS, stride):
         customer, token = f"c{step}", HeldToken(f"US-{step}")

@@ -9,7 +9,7 @@ from cryptography import x509
 from sqlalchemy import Engine
 
 from tests.bank.banking import Bench, order
-from tests.bank.lifecycle.desk import Desk, HeldToken, events
+from tests.bank.lifecycle.desk import ONE_DATABASE, Desk, HeldToken, events
 from tests.bank.store.test_killed import killed_at
 from ushield.bank import CertificateState, CertificateUnknown, RejectionReason
 from ushield.bank.authorities import RevocationReason
@@ -88,6 +88,7 @@ def test_a_key_change_is_shown_signed_issued_and_then_switched(
     ]
 
 
+@ONE_DATABASE
 def test_the_same_key_is_renewed_likewise(desk: Desk, bench: Bench) -> None:
     token = HeldToken("US-1")
     old = desk.enrol("alice", token)
@@ -112,6 +113,7 @@ def test_nothing_is_issued_that_the_old_key_has_not_signed(desk: Desk, engine: E
     assert desk.enrolments.finish_renewal(renewal.id).state is EnrolmentState.ISSUED
 
 
+@ONE_DATABASE
 def test_another_token_of_the_customer_does_not_authorise_it(desk: Desk) -> None:
     token, other = HeldToken("US-1"), HeldToken("US-2")
     old, second = desk.enrol("alice", token), desk.enrol("alice", other)
@@ -122,6 +124,7 @@ def test_another_token_of_the_customer_does_not_authorise_it(desk: Desk) -> None
     assert caught.value.reason is EnrolmentReason.NOT_AUTHORISED
 
 
+@ONE_DATABASE
 def test_a_certificate_that_is_not_good_or_a_key_elsewhere_is_not_renewed(
     desk: Desk, bench: Bench
 ) -> None:
@@ -139,6 +142,7 @@ def test_a_certificate_that_is_not_good_or_a_key_elsewhere_is_not_renewed(
     assert refusal(desk, old, token) is EnrolmentReason.TOKEN_LOST
 
 
+@ONE_DATABASE
 def test_a_token_that_is_lost_after_it_signed_gets_nothing(desk: Desk, bench: Bench) -> None:
     token = HeldToken("US-1")
     old = desk.enrol("alice", token)
@@ -150,6 +154,7 @@ def test_a_token_that_is_lost_after_it_signed_gets_nothing(desk: Desk, bench: Be
     assert caught.value.reason is EnrolmentReason.TOKEN_LOST
 
 
+@ONE_DATABASE
 def test_a_registration_by_code_is_no_renewal(desk: Desk) -> None:
     desk.bench.bank.add_customer("alice")
     registration = desk.enrolments.register("alice")
@@ -157,6 +162,7 @@ def test_a_registration_by_code_is_no_renewal(desk: Desk) -> None:
         desk.enrolments.finish_renewal(registration.id)
 
 
+@ONE_DATABASE
 def test_a_name_that_no_screen_shows_is_replaced_by_the_id(desk: Desk, bench: Bench) -> None:
     bench.bank.add_customer("alice", "A\u200bB")
     token = HeldToken("US-1")
@@ -177,7 +183,7 @@ def test_renewing_goes_on_from_wherever_it_was_killed(
     with Bench.open(sqlite_url) as bench:
         desk = Desk.at(bench)
         found = []
-        for step in range(0, 200, 3):
+        for step in range(0, 200, 5):
             token = HeldToken(f"US-{step}")
             old = desk.enrol(f"c{step}", token)
             renewal = begun(desk, old, token.renewed())
