@@ -25,6 +25,7 @@ from tests.pki import Signer, authority
 from ushield.bank.service import Client, Role
 from ushield.bank.service.clients import token_digest
 from ushield.shield.requests import UnblockChallenge
+from ushield.transaction import from_json, write_message
 
 PAYMENTS, REGISTRAR, CLERK = Role.PAYMENTS, Role.REGISTRAR, Role.CLERK
 SECOND = "ushield_second"
@@ -163,6 +164,9 @@ def test_a_token_is_enrolled_used_and_revoked_at_the_ca(desk: Served) -> None:
     desk.told(200, "POST", accept, PAYMENTS, json=signature)
 
     assert status(desk, certificate) is ocsp.OCSPCertStatus.GOOD
+    (due,) = desk.told(200, "GET", "/v1/due?within=3650", REGISTRAR)["due"]
+    assert (due["kind"], due["customer"]) == ("certificate-expiring", "alice")
+    assert due["certificate_sha256"] == found["certificate_sha256"]
     desk.told(200, "POST", "/v1/tokens/US-alice/loss", Role.HOTLINE, json={})
     run = desk.told(200, "POST", "/v1/revocations", REGISTRAR, json={})
     assert run == {"done": 1, "left": 0}
@@ -171,6 +175,33 @@ def test_a_token_is_enrolled_used_and_revoked_at_the_ca(desk: Served) -> None:
     assert answer.headers["content-type"] == "application/pkix-crl"
     crl = x509.load_der_x509_crl(answer.content)
     assert crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+
+
+def test_a_certificate_is_renewed_by_what_its_own_key_signs(desk: Served) -> None:
+    old, new = HeldToken("US-alice"), HeldToken("US-alice")
+    found = enrolled(desk, old)
+    der = x509.load_pem_x509_certificate(found["pem"].encode()).public_bytes(Encoding.DER)
+    attestation = new.attestation()
+    request = {
+        "request": base64_of(new.request()),
+        "attestation": {
+            "certificate": base64_of(attestation.certificate),
+            "device": base64_of(attestation.device),
+        },
+    }
+    place = f"/v1/certificates/{found['certificate_sha256']}/renewals"
+    renewal = desk.told(201, "POST", place, PAYMENTS, json=request)
+    finish = ("POST", f"/v1/enrolments/{renewal['enrolment']}/renewal", PAYMENTS)
+    error = desk.refused(422, "enrolment-refused", *finish, json={})
+    assert error["reason"] == "not-authorised"
+    message = write_message(from_json(renewal["transaction"]))
+    signature = {"signature": base64_of(old.sign(message, der))}
+    accept = f"/v1/challenges/{renewal['challenge']}/acceptance"
+    desk.told(200, "POST", accept, PAYMENTS, json=signature)
+    renewed = desk.told(200, *finish, json={})
+    assert renewed["state"] == "issued"
+    assert renewed["certificate_sha256"] != found["certificate_sha256"]
+    assert desk.told(200, *finish, json={}) == renewed
 
 
 def status(served: Served, certificate: x509.Certificate) -> ocsp.OCSPCertStatus:

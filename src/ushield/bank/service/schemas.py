@@ -219,16 +219,51 @@ _NAMED: dict[str, Schema] = {
             "code": text(description="For the customer and nobody else; it is told once."),
         }
     ),
+    "Attestation": object_of(
+        {
+            "certificate": _der("The token's answer to ATTEST", "application/pkix-cert"),
+            "device": _der("The device key's certificate", "application/pkix-cert"),
+        }
+    ),
     "EnrolmentRequest": object_of(
         {
             "code": text(_PRINTABLE, maxLength=64, description="As the customer typed it."),
             "request": _der("PKCS #10 (RFC 2986)", "application/pkcs10"),
-            "attestation": object_of(
-                {
-                    "certificate": _der("The token's answer to ATTEST", "application/pkix-cert"),
-                    "device": _der("The device key's certificate", "application/pkix-cert"),
-                }
-            ),
+            "attestation": reference("Attestation"),
+        }
+    ),
+    "RenewalRequest": object_of(
+        {
+            "request": _der("PKCS #10 (RFC 2986)", "application/pkcs10"),
+            "attestation": reference("Attestation"),
+        }
+    ),
+    "Renewal": object_of(
+        {
+            "enrolment": reference("Identifier"),
+            "challenge": reference("ChallengeId"),
+            "customer": reference("CustomerId"),
+            "expires": _INSTANT,
+            "transaction": reference(_TRANSACTION),
+        }
+    ),
+    "Due": object_of(
+        {
+            "due": array_of(
+                object_of(
+                    {
+                        "kind": text("^[a-z]+(-[a-z]+)*$"),
+                        "customer": reference("CustomerId"),
+                        "due": _INSTANT,
+                        "token": reference("TokenSerial"),
+                        "certificate_sha256": reference("Sha256"),
+                        "enrolment": reference("Identifier"),
+                        "request": reference("Identifier"),
+                    },
+                    optional=("token", "certificate_sha256", "enrolment", "request"),
+                ),
+                description="The earliest first.",
+            )
         }
     ),
     "Resumption": object_of({"anew": {"type": "boolean", "default": False}}, optional=("anew",)),

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
 
 from ushield.bank.service.access_log import JsonLines
 from ushield.bank.service.application import Application
+from ushield.bank.service.backing import backing_of
 from ushield.bank.service.configuration import (
     ClientFile,
     Limits,
@@ -24,16 +24,13 @@ from ushield.bank.service.configuration import (
 from ushield.bank.service.connection import Connection
 from ushield.bank.service.errors import AddressRefused, ServiceConfigurationInvalid
 from ushield.bank.service.listening import Address, MutualTls, own_names
-from ushield.bank.service.operation import Backing
 
 if TYPE_CHECKING:
-    from ushield.bank.audit.keys import AuditPublicKey, FileAuditSigner
     from ushield.bank.configuration import BankConfiguration
 
 __all__ = ["ServiceSettings", "make_server", "serve"]
 
 _LOGGERS = ("ushield.bank.service", "uvicorn.error")
-_PUBLIC_KEY = "audit-public.pem"
 _SHUTDOWN_SECONDS = 20
 _KEEP_ALIVE_SECONDS = 30
 
@@ -74,7 +71,7 @@ def serve(
     with ExitStack() as stack:
         bank = stack.enter_context(configuration.open(pool_size=service.limits.workers + 2))
         application = Application(
-            Backing(bank, _audit_key(configuration), _audit_signer(configuration)),
+            backing_of(configuration, bank),
             clients=ClientFile(configuration.folder),
             hosts=names,
             limits=service.limits,
@@ -110,19 +107,6 @@ def make_server(
             ssl_context_factory=None if context is None else lambda config, default: context,
         )
     )
-
-
-def _audit_signer(configuration: BankConfiguration) -> FileAuditSigner | None:
-    if not Path(configuration.folder, configuration.audit_key).exists():
-        return None
-    return configuration.audit_signer()
-
-
-def _audit_key(configuration: BankConfiguration) -> AuditPublicKey | None:
-    from ushield.bank.audit.keys import load_public_key
-
-    path = Path(configuration.folder, _PUBLIC_KEY)
-    return load_public_key(path.read_bytes()) if path.exists() else None
 
 
 def _log_lines() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ushield.bank.attestation import EnrolledAttestation
 from ushield.bank.authorities.errors import CaOutcomeUnknown, CaRefused
-from ushield.bank.errors import CustomerUnknown, TokenUnknown
+from ushield.bank.errors import CertificateUnknown, CustomerUnknown, TokenUnknown
 from ushield.bank.lifecycle.records import Enrolment
 from ushield.bank.lifecycle.refusals import (
     EnrolmentRefused,
@@ -50,12 +50,34 @@ def _register(call: Call) -> Answer:
 
 
 def _enrol(call: Call) -> Answer:
-    attested = call.body["attestation"]
-    attestation = EnrolledAttestation(
-        base64_member(attested, "certificate"), base64_member(attested, "device")
-    )
     request = base64_member(call.body, "request")
-    return Answer(body=_facts(_enrolments(call).enrol(call.body["code"], request, attestation)))
+    found = _enrolments(call).enrol(call.body["code"], request, _attestation(call))
+    return Answer(body=_facts(found))
+
+
+def _begin_renewal(call: Call) -> Answer:
+    from ushield.transaction import to_json
+
+    renewal = _enrolments(call).begin_renewal(
+        bytes.fromhex(call.parameters["sha256"]),
+        base64_member(call.body, "request"),
+        _attestation(call),
+    )
+    issued = renewal.challenge
+    return Answer(
+        status=201,
+        body={
+            "enrolment": renewal.id,
+            "challenge": issued.id,
+            "customer": issued.customer_id,
+            "expires": issued.expires_at.isoformat(),
+            "transaction": to_json(issued.transaction),
+        },
+    )
+
+
+def _finish_renewal(call: Call) -> Answer:
+    return Answer(body=_facts(_enrolments(call).finish_renewal(call.parameters["enrolment"])))
 
 
 def _find(call: Call) -> Answer:
@@ -80,6 +102,13 @@ def _confirm(call: Call) -> Answer:
 
 def _waiting(call: Call) -> Answer:
     return Answer(body={"enrolments": _enrolments(call).waiting()})
+
+
+def _attestation(call: Call) -> EnrolledAttestation:
+    attested = call.body["attestation"]
+    return EnrolledAttestation(
+        base64_member(attested, "certificate"), base64_member(attested, "device")
+    )
 
 
 def _enrolments(call: Call) -> Enrolments:
@@ -175,6 +204,34 @@ OPERATIONS = (
         body=reference("Resumption"),
         answers={200: reference("Enrolment")},
         errors=(*_SETTLED, *_CA),
+    ),
+    Operation(
+        name="beginRenewal",
+        method="POST",
+        path="/v1/certificates/{sha256}/renewals",
+        tag="enrolments",
+        summary="Have a certificate followed by a new one, for another key of the same token or the"
+        " same. The customer signs the challenge with the old key, and the bank accepts that.",
+        handler=_begin_renewal,
+        roles=_BOTH,
+        path_parameters={"sha256": reference("Sha256")},
+        body=reference("RenewalRequest"),
+        answers={201: reference("Renewal")},
+        errors=(NotServed, CertificateUnknown, EnrolmentRefused, InputInvalid),
+    ),
+    Operation(
+        name="finishRenewal",
+        method="POST",
+        path=f"{_PLACE}/renewal",
+        tag="enrolments",
+        summary="Have the new certificate issued, once the challenge was accepted; repeated, the"
+        " same. Both are good until it is confirmed.",
+        handler=_finish_renewal,
+        roles=_BOTH,
+        path_parameters=_ENROLMENT,
+        body=reference("Nothing"),
+        answers={200: reference("Enrolment")},
+        errors=(*_SETTLED, EnrolmentRefused, *_CA),
     ),
     Operation(
         name="confirmEnrolment",

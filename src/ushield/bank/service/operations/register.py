@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from ushield.bank.customers import CertificateState, EnrolledCertificate, TokenRecord
 from ushield.bank.errors import CertificateUnknown, CustomerUnknown, DuplicateEntry, TokenUnknown
 from ushield.bank.service.clients import Role
 from ushield.bank.service.operation import Answer, Call, Operation, base64_member
-from ushield.bank.service.schemas import reference
+from ushield.bank.service.schemas import Schema, reference
 from ushield.errors import CertificateInvalid, InputInvalid
+
+if TYPE_CHECKING:
+    from ushield.bank.lifecycle.reminders import Reminder
 
 __all__ = ["OPERATIONS"]
 
@@ -17,6 +22,7 @@ _REGISTRAR = frozenset((Role.REGISTRAR,))
 _READERS = frozenset((Role.REGISTRAR, Role.HOTLINE, Role.CLERK, Role.AUDITOR))
 _CUSTOMER = {"customer": reference("CustomerId")}
 _CERTIFICATE = {"sha256": reference("Sha256")}
+_DAYS: Schema = {"type": "integer", "minimum": 0, "maximum": 3650, "description": "In days."}
 _TOKEN = {"token": reference("TokenSerial")}
 
 
@@ -61,6 +67,25 @@ def _assign(call: Call) -> Answer:
 
 def _report_loss(call: Call) -> Answer:
     return Answer(body=_token_facts(call.bank.report_loss(call.parameters["token"])))
+
+
+def _due(call: Call) -> Answer:
+    found = call.bank.due(
+        within=timedelta(days=call.parameters.get("within", 30)),
+        pin_age=timedelta(days=call.parameters.get("pin_age", 365)),
+    )
+    return Answer(body={"due": [_reminder_facts(each) for each in found]})
+
+
+def _reminder_facts(found: Reminder) -> dict[str, Any]:
+    facts = {name: _plain(value) for name, value in dataclasses.asdict(found).items()}
+    return {"kind": found.kind, "customer": facts.pop("customer_id"), **facts}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _certificate_facts(found: EnrolledCertificate) -> dict[str, Any]:
@@ -165,6 +190,17 @@ OPERATIONS = (
         body=reference("Assignment"),
         answers={200: reference("Token")},
         errors=(TokenUnknown, InputInvalid),
+    ),
+    Operation(
+        name="due",
+        method="GET",
+        path="/v1/due",
+        tag="register",
+        summary="What somebody should see to: certificates that end, old PINs, whatever waits.",
+        handler=_due,
+        roles=_READERS,
+        query={"within": _DAYS, "pin_age": _DAYS},
+        answers={200: reference("Due")},
     ),
     Operation(
         name="reportLoss",
