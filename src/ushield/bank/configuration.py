@@ -111,7 +111,7 @@ class BankConfiguration:
         def make_verifier(store: Store) -> SignatureVerifier:
             judge = Verifier(
                 trust,
-                accept_virtual=self.accept_virtual or policy is not None,
+                accept_virtual=self.may_take_virtual,
                 accept_blind=blind,
                 attestations=self._attestations(store),
                 revocation=index,
@@ -132,9 +132,20 @@ class BankConfiguration:
             bank.on_close(refresher.close)
         return bank
 
+    @property
+    def may_take_virtual(self) -> bool:
+        """Whether a signature by a virtual token may hold; where there is a policy, that decides
+        about each.
+        """
+        return self.accept_virtual or self.policy is not None
+
     def read_ca(self) -> bytes:
         """The CAs of customers' certificates, as their file has them; `ConfigurationInvalid`."""
         return self._read(self.ca, _LONGEST_CA)
+
+    def read_blind_ca(self) -> bytes | None:
+        """Those of keys without a display, if the bank has any; `ConfigurationInvalid`."""
+        return None if self.blind_ca is None else self._read(self.blind_ca, _LONGEST_CA)
 
     def audit_signer(self) -> FileAuditSigner:
         """The key that seals the log; `InputInvalid`."""

@@ -110,7 +110,7 @@ def export(
     "--accept-blind",
     metavar="CA",
     type=click.Path(exists=True, dir_okay=False),
-    help="The CA (PEM) of keys whose signatures no screen showed.",
+    help="The CA (PEM) of keys whose signatures no screen showed, if not the bank's blind_ca.",
 )
 @pass_invocation
 @click.pass_context
@@ -143,12 +143,15 @@ def verify(
 
     configuration = load_bank(bank)
     trust = configuration.read_ca()
-    blind = accept_blind and read_file(accept_blind, at_most=_MAX_CA)
+    if accept_blind is None:
+        blind = configuration.read_blind_ca()
+    else:
+        blind = read_file(accept_blind, at_most=_MAX_CA)
     job = ArchiveJob(
         trust=trust,
-        accept_virtual=configuration.accept_virtual,
-        accept_blind=blind or None,
-        revocation=None if crls is None else _scan(Path(crls), trust, blind or None),
+        accept_virtual=configuration.may_take_virtual,
+        accept_blind=blind,
+        revocation=None if crls is None else _scan(Path(crls), trust, blind),
         knowledge=Knowledge.NOW if as_known_now else Knowledge.THEN,
     )
     shards = find_shards(Path(folder))
