@@ -12,6 +12,7 @@ from ushield.cli.commands import (
     bank_challenges,
     bank_due_command,
     bank_enrol_command,
+    bank_people_command,
     bank_policy_command,
     bank_register,
     bank_service_command,
@@ -34,6 +35,8 @@ def command() -> None:
 for each in (
     bank_register.init,
     bank_register.register,
+    bank_people_command.customer,
+    bank_people_command.assign,
     bank_challenges.issue,
     bank_challenges.accept,
     bank_challenges.challenge,
