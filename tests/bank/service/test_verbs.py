@@ -20,7 +20,8 @@ def registered(served: Served, customer: str = "alice") -> Holder:
     holder = Holder(customer, f"US-{customer}", Signer.issued(KeyAlgorithm.P256, subject=customer))
     place = f"/v1/customers/{customer}"
     name = {"name": customer.title()}
-    assert served.told(200, "PUT", place, REGISTRAR, json=name) == {"customer": customer, **name}
+    added = served.told(200, "PUT", place, REGISTRAR, json=name)
+    assert added == {"customer": customer, "profile": None, **name}
     told = served.told(
         *(200, "POST", f"{place}/certificates", REGISTRAR),
         json={"token": holder.token, "certificate": base64_of(holder.signer.der)},
