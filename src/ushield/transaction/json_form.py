@@ -81,9 +81,11 @@ def from_json(
     return build(form, values)
 
 
-def batch_from_json(source: str | bytes | Mapping[str, Any], tally: BatchTally) -> Batch:
+def batch_from_json(
+    source: str | bytes | Mapping[str, Any], tally: BatchTally, *, challenge: str | None = None
+) -> Batch:
     """Read a batch whose rows are at hand: ``count``, ``total``, ``currency`` and ``digest`` may be
-    left out.
+    left out. ``challenge`` as in `from_json`.
 
     `TransactionInvalid` as `from_json`, for another kind, and where one of the four is there and
     the rows give another.
@@ -102,7 +104,7 @@ def batch_from_json(source: str | bytes | Mapping[str, Any], tally: BatchTally) 
     for name, value in counted.items():
         if members.has(name) and members.take(name) != value:
             raise TransactionInvalid(f"{name}: the rows give {value}", field=name)
-    batch = from_json({**members.left, "kind": Kind.BATCH.value, **counted})
+    batch = from_json({**members.left, "kind": Kind.BATCH.value, **counted}, challenge=challenge)
     # For the type checker: the kind was looked at before.
     assert isinstance(batch, Batch)  # noqa: S101
     return batch

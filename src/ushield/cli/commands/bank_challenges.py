@@ -9,6 +9,7 @@ import click
 
 from ushield.cli.bank_folder import BankCommand, load_bank
 from ushield.cli.bank_rows import rows_for, rows_option
+from ushield.cli.batches import currency_of, summarise_rows
 from ushield.cli.files import NewFile, read_file
 from ushield.cli.invocation import Invocation, pass_invocation
 from ushield.cli.presentation import describe_fields, message_facts, table
@@ -17,6 +18,7 @@ __all__ = ["accept", "challenge", "issue"]
 
 _MAX_TRANSACTION = 1 << 17
 _MAX_SIGNATURE = 1 << 20
+_DRAFT = "draft"
 
 
 @click.command(cls=BankCommand)
@@ -36,6 +38,13 @@ _MAX_SIGNATURE = 1 << 20
     "--repeat", is_flag=True, help="If the same was asked for before and is live, give that again."
 )
 @click.option("--force", is_flag=True, help="Replace the file of --out.")
+@click.option(
+    "--batch",
+    "rows",
+    metavar="ROWS",
+    type=click.Path(exists=True, dir_okay=False),
+    help="The rows of a batch, CSV or JSON lines; FILE may leave out count, total and digest.",
+)
 @pass_invocation
 def issue(
     invocation: Invocation,
@@ -47,6 +56,7 @@ def issue(
     lifetime: int | None,
     repeat: bool,
     force: bool,
+    rows: str | None,
 ) -> None:
     """Ask a customer to sign the transaction in FILE (JSON), which needs no challenge of its own.
 
@@ -54,9 +64,15 @@ def issue(
 
     Example: ushield bank issue payment.json --customer alice -o to-sign.json
     """
-    from ushield.transaction import from_json, to_json
+    from ushield.transaction import batch_from_json, from_json, to_json
 
-    draft = from_json(read_file(file, at_most=_MAX_TRANSACTION), challenge="draft")
+    source = read_file(file, at_most=_MAX_TRANSACTION)
+    if rows is None:
+        draft = from_json(source, challenge=_DRAFT)
+    else:
+        summary = summarise_rows(rows, currency_of(source))
+        draft = batch_from_json(source, summary.tally, challenge=_DRAFT)
+        invocation.output.say(summary.text)
     with NewFile(out, replace=force) as target, load_bank(bank).open() as opened:
         issued = opened.issue(
             draft,
@@ -73,8 +89,8 @@ def issue(
         "expires": issued.expires_at.isoformat(),
         "transaction": transaction,
     }
-    rows = [("challenge", issued.id), ("expires", issued.expires_at.isoformat())]
-    invocation.output.result(facts, f"To be signed: {out}\n{table(rows)}")
+    told = [("challenge", issued.id), ("expires", issued.expires_at.isoformat())]
+    invocation.output.result(facts, f"To be signed: {out}\n{table(told)}")
 
 
 @click.command(cls=BankCommand)
