@@ -16,7 +16,7 @@ from ushield.bank.errors import (
 )
 from ushield.errors import StoreError
 
-__all__ = ["is_conflict", "translate"]
+__all__ = ["is_conflict", "refuses_value", "translate"]
 
 _SQLITE: dict[int, type[StoreError]] = {
     sqlite3.SQLITE_BUSY: StoreBusy,
@@ -55,6 +55,7 @@ _POSTGRESQL: dict[str, type[StoreError]] = {
 }
 _OPERATIONAL = ("OperationalError", "InterfaceError", "ConnectionTimeout")
 _CONFLICTS = frozenset(("40001", "40P01"))
+_DATA_EXCEPTION = "22"
 
 
 def translate(error: BaseException, *, committing: bool) -> StoreError | None:
@@ -80,6 +81,18 @@ def translate(error: BaseException, *, committing: bool) -> StoreError | None:
 def is_conflict(error: BaseException) -> bool:
     """The database gave way to another transaction and asks to be tried again."""
     return getattr(_original(error), "sqlstate", None) in _CONFLICTS
+
+
+def refuses_value(error: BaseException) -> bool:
+    """A value that was to be kept or looked for is none: too large, half a character, a NUL."""
+    # The drivers raise these themselves, before the database hears of it.
+    if isinstance(error, UnicodeEncodeError | OverflowError):
+        return True
+    original = _original(error)
+    state = getattr(original, "sqlstate", None)
+    if state is None:
+        return type(original).__name__ == "DataError"
+    return str(state).startswith(_DATA_EXCEPTION)
 
 
 def _original(error: BaseException) -> BaseException | None:

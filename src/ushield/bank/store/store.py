@@ -14,10 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ushield.bank.errors import StoreBusy, StoreUnavailable
 from ushield.bank.store.engine import WRITES, database_path, make_engine, store_url
-from ushield.bank.store.failures import is_conflict, translate
+from ushield.bank.store.failures import is_conflict, refuses_value, translate
 from ushield.bank.store.identity import check_identity
 from ushield.bank.store.schema import check_schema
 from ushield.bank.store.watchdog import Watchdog
+from ushield.errors import InputInvalid
 
 __all__ = ["Conflict", "Store"]
 
@@ -33,7 +34,8 @@ class Store:
     """A database of the bank, safe to be used by threads, and by other processes beside it.
 
     Open it with `open`. Every wait ends after about ``timeout`` seconds with a `StoreError`. On
-    SQLite that is the wait for other writers; how long a disk takes cannot be bounded.
+    SQLite that is the wait for other writers; how long a disk takes cannot be bounded. A value
+    that the database cannot hold is `InputInvalid`.
     """
 
     def __init__(self, engine: Engine, *, timeout: float) -> None:
@@ -127,11 +129,15 @@ class Store:
                 if attempt.disconnected and not attempt.committing and not reconnected:
                     # A pooled connection may have been dead long before this transaction.
                     retry = reconnected = True
+                if refuses_value(error):
+                    raise _invalid() from error
                 if not retry or time.monotonic() > deadline:
                     ours = translate(error, committing=attempt.committing)
                     if ours is None:
                         raise
                     raise ours from error
+            except (UnicodeEncodeError, OverflowError) as error:
+                raise _invalid() from error
             if time.monotonic() > deadline:
                 break
         raise StoreBusy("other transactions were quicker each time")
@@ -177,6 +183,10 @@ class Store:
                 f"{self._path}: another file took the database's place",
                 remedy="Start this program again.",
             )
+
+
+def _invalid() -> InputInvalid:
+    return InputInvalid("a number too large, or a text with characters that no database keeps")
 
 
 @dataclass(slots=True)
