@@ -486,3 +486,23 @@ def test_a_restored_database_takes_no_code_that_may_have_been_used_since(
     assert desk.enrolments.find(registration.id).state is EnrolmentState.REGISTERED
     confirm_restored(bench.url, bench.clock())
     assert code_reason(desk, registration.code) is CodeReason.VOID
+
+
+def test_any_customers_id_can_stand_in_a_certificate(desk: Desk) -> None:
+    for customer in ("a_b", "_", "-", ".", "A" * 64):
+        enrolled = desk.enrol(customer, HeldToken(f"US-{len(customer)}{customer[:1]}"))
+        assert enrolled.state is EnrolmentState.ISSUED
+        assert enrolled.certificate is not None
+        subject = x509.load_der_x509_certificate(enrolled.certificate).subject
+        assert customer in [each.value for each in subject][1:]
+
+
+@ONE_DATABASE
+def test_a_subject_that_no_certificate_can_have_uses_no_code_up(bench: Bench) -> None:
+    desk = Desk.at(bench, subject=lambda customer, name: x509.Name.from_rfc4514_string("C=C_"))
+    token = HeldToken("US-1")
+    code = registered(desk).code
+    with pytest.raises(InputInvalid):
+        desk.enrolments.enrol(code, token.request(), token.attestation())
+    desk = Desk.at(bench)
+    assert desk.enrolments.enrol(code, token.request(), token.attestation()).certificate

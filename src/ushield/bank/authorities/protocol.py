@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +24,10 @@ __all__ = [
 
 _TRANSACTION_ID = 16
 _LONGEST_VALIDITY = timedelta(days=3650)
+# Attributes of these types are PrintableStrings (RFC 5280, A.1): dnQualifier, countryName,
+# serialNumber. What has others in it cannot be read as a certificate.
+_PRINTABLE_TYPES = frozenset(("2.5.4.46", "2.5.4.6", "2.5.4.5"))
+_PRINTABLE = re.compile(r"[0-9A-Za-z '()+,./:=?-]+")
 
 
 class RevocationReason(StrEnum):
@@ -46,7 +51,8 @@ class CertificateProfile:
 
     The rest is alike in all: version 3, for digitalSignature and contentCommitment, no CA. Where
     its CRL is published and who answers OCSP is the CA's business. `InputInvalid` for an empty
-    subject, and for a validity of less than a minute or more than ten years.
+    subject, or one with characters that its attributes do not have, and for a validity of less than
+    a minute or more than ten years.
     """
 
     subject: x509.Name
@@ -55,6 +61,10 @@ class CertificateProfile:
     def __post_init__(self) -> None:
         if not list(self.subject):
             raise InputInvalid("a certificate's subject has a name")
+        for each in self.subject:
+            kind, value = each.oid.dotted_string, each.value
+            if kind in _PRINTABLE_TYPES and _PRINTABLE.fullmatch(str(value)) is None:
+                raise InputInvalid(f"a subject's attribute {kind} has other characters than it may")
         if not timedelta(minutes=1) <= self.validity <= _LONGEST_VALIDITY:
             raise InputInvalid("a certificate is valid for a minute to ten years")
 

@@ -30,6 +30,7 @@ from ushield.bank.lifecycle.refusals import (
     EnrolmentRefused,
     EnrolmentSettled,
 )
+from ushield.bank.lifecycle.registering import profile_of
 from ushield.bank.lifecycle.revocation_queue import queue_revocations
 from ushield.bank.store.store import Conflict
 from ushield.bank.store.tables import certificate, enrolment, token
@@ -76,8 +77,6 @@ class Order:
 
 def read_order(connection: Connection, identifier: str) -> Order | None:
     """The order of an enrolment that waits for the CA, if it does."""
-    from cryptography import x509
-
     row = connection.execute(
         select(enrolment, certificate.c.der)
         .join(certificate, certificate.c.sha256 == enrolment.c.renews, isouter=True)
@@ -85,10 +84,7 @@ def read_order(connection: Connection, identifier: str) -> Order | None:
     ).first()
     if row is None:
         return None
-    profile = CertificateProfile(
-        subject=x509.Name.from_rfc4514_string(row.subject),
-        validity=timedelta(seconds=row.validity),
-    )
+    profile = profile_of(row.subject, timedelta(seconds=row.validity))
     return Order(row.request, row.key_digest, profile, bytes.fromhex(row.transaction_id), row.der)
 
 

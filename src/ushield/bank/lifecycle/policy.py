@@ -29,8 +29,9 @@ _LONGEST_REGISTRATION = timedelta(days=90)
 def plain_subject(customer: str, name: str | None) -> x509.Name:
     """The customer's id as serialNumber, and as commonName the name, or the id without one.
 
-    A name that is longer than a commonName may be, or that nobody can read as it stands, is left
-    out (`ushield.transaction.text`).
+    A serialNumber is a PrintableString, which has no ``_``: an id with one stands as userId
+    (RFC 4519, 2.39). A name that is longer than a commonName may be, or that nobody can read as it
+    stands, is left out (`ushield.transaction.text`).
     """
     from cryptography import x509
     from cryptography.x509.oid import NameOID
@@ -38,7 +39,9 @@ def plain_subject(customer: str, name: str | None) -> x509.Name:
     return x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, _readable(name) or customer),
-            x509.NameAttribute(NameOID.SERIAL_NUMBER, customer),
+            x509.NameAttribute(
+                NameOID.USER_ID if "_" in customer else NameOID.SERIAL_NUMBER, customer
+            ),
         ]
     )
 

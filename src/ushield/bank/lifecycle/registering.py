@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, insert, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
-from ushield.bank.authorities.protocol import new_transaction_id
+from ushield.bank.authorities.protocol import CertificateProfile, new_transaction_id
 from ushield.bank.customers import TokenState, check_serial, find_token
 from ushield.bank.errors import CustomerUnknown
 from ushield.bank.lifecycle.codes import RegistrationCode
@@ -34,6 +34,7 @@ from ushield.errors import InputInvalid
 
 __all__ = [
     "check_token",
+    "profile_of",
     "record_request",
     "register",
     "registered_salt",
@@ -183,17 +184,32 @@ def record_request(
 def request_values(
     asked: KeyRequest, policy: EnrolmentPolicy, customer_id: str, name: str | None
 ) -> dict[str, Any]:
-    """What an enrolment keeps of a request, and the order at the CA that follows from it."""
+    """What an enrolment keeps of a request, and the order at the CA that follows from it.
+
+    `InputInvalid` for a subject that the policy made and no certificate can have.
+    """
+    subject = policy.subject(customer_id, name).rfc4514_string()
+    profile_of(subject, policy.validity)
     return {
         "token_serial": asked.attestation.serial,
         "request": asked.request,
         "key_digest": asked.key_digest,
         "attestation": asked.enrolled.certificate,
         "device": asked.enrolled.device,
-        "subject": policy.subject(customer_id, name).rfc4514_string(),
+        "subject": subject,
         "validity": int(policy.validity.total_seconds()),
         "transaction_id": new_transaction_id().hex(),
     }
+
+
+def profile_of(subject: str, validity: timedelta) -> CertificateProfile:
+    """What is asked for, of a subject as the database has it (RFC 4514); `InputInvalid`."""
+    from cryptography import x509
+
+    try:
+        return CertificateProfile(subject=x509.Name.from_rfc4514_string(subject), validity=validity)
+    except ValueError as error:
+        raise InputInvalid("a subject that no certificate can have") from error
 
 
 def check_token(
