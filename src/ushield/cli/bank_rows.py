@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ushield.cli.batches import opened_rows
+from ushield.cli.files import FileFailed
+from ushield.cli.output import reason_of
 
 if TYPE_CHECKING:
     from ushield.bank import Bank
@@ -31,15 +32,11 @@ def rows_for(bank: Bank, challenge_id: str, path: str | None) -> Iterator[Verifi
     if path is None:
         yield None
         return
-    from ushield.bank.batch import verify_rows
-    from ushield.bank.errors import ChallengeUnknown
-    from ushield.transaction import Batch, parse_message
+    from ushield.bank.issued_rows import read_issued_rows
 
-    encoded = bank.challenge(challenge_id).message
-    if encoded is None:
-        raise ChallengeUnknown("what was issued has been erased")
-    message = parse_message(encoded)
-    batch = message.transaction
-    currency = batch.total.currency if isinstance(batch, Batch) else None
-    with opened_rows(path, currency) as found, verify_rows(message, found) as verified:
+    try:
+        stream = open(path, "rb")  # noqa: SIM115 - closed below; errors of its use are others
+    except OSError as error:
+        raise FileFailed(f"{path}: {reason_of(error)}") from error
+    with stream, read_issued_rows(bank, challenge_id, stream) as verified:
         yield verified

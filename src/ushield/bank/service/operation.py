@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ushield.bank.service.clients import Client, Role
@@ -16,6 +18,7 @@ from ushield.errors import UShieldError
 if TYPE_CHECKING:
     from ushield.bank.audit.keys import AuditPublicKey, AuditSigner
     from ushield.bank.authorities.ocsp_responder import OcspResponder
+    from ushield.bank.batch import VerifiedRows
     from ushield.bank.facade import Bank
     from ushield.bank.lifecycle.enrolments import Enrolments
     from ushield.bank.lifecycle.revocations import Revocations
@@ -28,6 +31,7 @@ __all__ = [
     "Call",
     "Operation",
     "base64_member",
+    "rows_of",
     "served",
     "signature_of",
 ]
@@ -132,6 +136,19 @@ def base64_member(body: Mapping[str, Any], name: str) -> bytes:
 def signature_of(call: Call) -> bytes:
     """The signature (DER) in a body that is one, or has one in base64."""
     return call.body if isinstance(call.body, bytes) else base64_member(call.body, "signature")
+
+
+@contextmanager
+def rows_of(call: Call) -> Iterator[VerifiedRows | None]:
+    """The rows of a batch in a body that has them, if they are what was issued."""
+    if isinstance(call.body, bytes) or "rows" not in call.body:
+        yield None
+        return
+    from ushield.bank.issued_rows import read_issued_rows
+
+    stream = BytesIO(base64_member(call.body, "rows"))
+    with read_issued_rows(call.bank, call.parameters["challenge"], stream) as verified:
+        yield verified
 
 
 def served(part: T | None, name: str) -> T:

@@ -18,6 +18,7 @@ from ushield.bank.lifecycle.unblocking import UnblockState
 from ushield.transaction.json_form import schema as transaction_schema
 
 __all__ = [
+    "WITH_ROWS",
     "Schema",
     "array_of",
     "components",
@@ -29,6 +30,9 @@ __all__ = [
 ]
 
 Schema = dict[str, Any]
+
+WITH_ROWS = 1 << 24
+"""How long a body with the rows of a batch may be: room for as many as one signature is for."""
 
 _TRANSACTION = "Transaction"
 
@@ -350,7 +354,19 @@ _NAMED: dict[str, Schema] = {
             },
         }
     ),
-    "Presented": object_of({"signature": reference("Signature")}),
+    "Presented": object_of(
+        {
+            "signature": reference("Signature"),
+            "rows": text(
+                _BASE64,
+                contentEncoding="base64",
+                maxLength=WITH_ROWS,
+                description="The file of a batch's rows, CSV or JSON lines, where a policy wants to"
+                " see them. They must be those that were signed.",
+            ),
+        },
+        optional=("rows",),
+    ),
     "Acceptance": object_of(
         {
             "challenge": reference("ChallengeId"),

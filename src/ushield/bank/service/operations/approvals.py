@@ -11,8 +11,15 @@ from ushield.bank.errors import OutcomeUnknown
 from ushield.bank.rejection import TransactionRejected
 from ushield.bank.service.clients import Role
 from ushield.bank.service.messages import message_facts
-from ushield.bank.service.operation import SIGNATURE, Answer, Call, Operation, signature_of
-from ushield.bank.service.schemas import reference
+from ushield.bank.service.operation import (
+    SIGNATURE,
+    Answer,
+    Call,
+    Operation,
+    rows_of,
+    signature_of,
+)
+from ushield.bank.service.schemas import WITH_ROWS, reference
 from ushield.errors import InputInvalid
 
 if TYPE_CHECKING:
@@ -28,12 +35,14 @@ _REFUSALS = (TransactionRejected, ProposalUnknown, InputInvalid)
 
 
 def _propose(call: Call) -> Answer:
-    proposal = _desk(call).propose(call.parameters["challenge"], signature_of(call))
+    with rows_of(call) as rows:
+        proposal = _desk(call).propose(call.parameters["challenge"], signature_of(call), rows=rows)
     return Answer(status=201, body=_facts(proposal))
 
 
 def _approve(call: Call) -> Answer:
-    outcome = _desk(call).approve(call.parameters["challenge"], signature_of(call))
+    with rows_of(call) as rows:
+        outcome = _desk(call).approve(call.parameters["challenge"], signature_of(call), rows=rows)
     if isinstance(outcome, ApprovedPayment):
         facts = _facts(outcome.proposal)
         return Answer(body={"proposal": facts, "payment": facts["transaction"]})
@@ -94,6 +103,7 @@ OPERATIONS = (
         path_parameters=_CHALLENGE,
         body=reference("Presented"),
         raw=SIGNATURE,
+        longest=WITH_ROWS,
         answers={201: reference("Proposal")},
         errors=(*_REFUSALS, ProposalExists, OutcomeUnknown),
     ),
@@ -109,6 +119,7 @@ OPERATIONS = (
         path_parameters=_CHALLENGE,
         body=reference("Presented"),
         raw=SIGNATURE,
+        longest=WITH_ROWS,
         answers={200: reference("Approval")},
         errors=(*_REFUSALS, OutcomeUnknown),
     ),

@@ -24,11 +24,13 @@ from ushield.bank.service.operation import (
     Call,
     Operation,
     base64_member,
+    rows_of,
     signature_of,
 )
 from ushield.bank.service.problems import problem
-from ushield.bank.service.schemas import reference
+from ushield.bank.service.schemas import WITH_ROWS, reference
 from ushield.errors import TransactionInvalid
+from ushield.transaction.row_files import RowsInvalid
 
 if TYPE_CHECKING:
     from ushield.bank.facade import Bank
@@ -92,7 +94,8 @@ def _accept(call: Call) -> Answer:
     identifier = call.parameters["challenge"]
     signature = signature_of(call)
     try:
-        accepted = call.bank.accept(identifier, signature)
+        with rows_of(call) as rows:
+            accepted = call.bank.accept(identifier, signature, rows=rows)
     except TransactionRejected as rejected:
         raise _told_apart(call.bank, identifier, signature, rejected) from None
     return Answer(body=_acceptance_facts(accepted))
@@ -221,8 +224,9 @@ OPERATIONS = (
         path_parameters=_CHALLENGE,
         body=reference("Presented"),
         raw=SIGNATURE,
+        longest=WITH_ROWS,
         answers={200: reference("Acceptance")},
-        errors=(TransactionRejected, OutcomeUnknown, DeadlinePassed),
+        errors=(TransactionRejected, RowsInvalid, OutcomeUnknown, DeadlinePassed),
     ),
     Operation(
         name="acceptSignatures",
