@@ -29,6 +29,7 @@ from ushield.algorithms import KeyAlgorithm
 from ushield.bank.authorities import (
     CaAnswerInvalid,
     CaOutcomeUnknown,
+    CaPending,
     CaRefused,
     CaUnavailable,
     RevocationReason,
@@ -38,6 +39,7 @@ from ushield.bank.authorities.cmp import protection
 from ushield.bank.authorities.cmp.http import CmpEndpoint
 from ushield.bank.authorities.cmp.message import MAX_MESSAGE, Message
 from ushield.bank.authorities.cmp.protection import MacProtection, SignatureProtection
+from ushield.bank.authorities.cmp.structures import PKIBody
 from ushield.bank.store.store import Store
 from ushield.bank.store.tables import ca_transaction
 from ushield.errors import InputInvalid
@@ -316,3 +318,39 @@ def test_no_answer_to_a_revocation_is_believed_either(sqlite_store: Store) -> No
         client(sqlite_store, ca.url).revoke(
             7, RevocationReason.SUPERSEDED, transaction_id=new_transaction_id()
         )
+
+
+@pytest.mark.parametrize("seconds", [1 << 40, 1 << 2000], ids=["40-bits", "2000-bits"])
+def test_a_ca_that_wants_to_be_asked_in_a_thousand_years_is_waited_for_a_month(
+    sqlite_store: Store, seconds: int
+) -> None:
+    with (
+        ScriptedCa([status("waiting"), check_after(seconds)]).serve() as ca,
+        pytest.raises(CaPending) as caught,
+    ):
+        client(sqlite_store, ca.url).issue(
+            request(), profile(), transaction_id=new_transaction_id()
+        )
+    assert caught.value.check_after == 30 * 24 * 3600
+
+
+@pytest.mark.parametrize("number", [1 << 31, 1 << 70, -2])
+def test_a_request_that_was_never_made_is_not_answered(store: Store, number: int) -> None:
+    answer = granted(issued(), cert_req_id=number)
+    assert fault_of(store, ScriptedCa([answer])) == "unexpected"
+    assert states(store) == ["sent"]
+
+
+@pytest.mark.parametrize("number", [7, 100])
+def test_a_status_that_nobody_knows_is_no_yes(sqlite_store: Store, number: int) -> None:
+    def odd(asked: Message) -> PKIBody:
+        encoded = bytearray(status("accepted", kind="rp")(asked).dump())
+        encoded[encoded.rindex(b"\x02\x01\x00") + 2] = number
+        found: PKIBody = PKIBody.load(bytes(encoded))
+        return found
+
+    with ScriptedCa([odd]).serve() as ca, pytest.raises(CaAnswerInvalid):
+        client(sqlite_store, ca.url).revoke(
+            5, RevocationReason.SUPERSEDED, transaction_id=new_transaction_id()
+        )
+    assert states(sqlite_store) == ["sent"]

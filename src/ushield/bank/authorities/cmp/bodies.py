@@ -32,6 +32,10 @@ __all__ = [
 
 _MOST_TEXT = 200
 _FIRST = 0
+# A certReqId is the request's: 0, or -1 for p10cr (5.3.4). What does not fit a column is nobody's.
+_LEAST_ID, _MOST_ID = -1, (1 << 31) - 1
+# A month: what is more says no more, and may be more than a clock can count.
+_LONGEST_POLL = 30 * 24 * 3600
 # Time turns from UTCTime to GeneralizedTime (RFC 5280, 4.1.2.5).
 _GENERALIZED_FROM = 2050
 
@@ -147,7 +151,10 @@ def read_certificate(message: Message) -> CertificateAnswer:
             if pair.name != "certificate":
                 raise CaAnswerInvalid("the certificate is encrypted", fault="unexpected")
             certificate = pair.chosen.untag().dump()
-        return CertificateAnswer(response["cert_req_id"].native, status, certificate)
+        cert_req_id = int(response["cert_req_id"].native)
+        if not _LEAST_ID <= cert_req_id <= _MOST_ID:
+            raise CaAnswerInvalid("a certReqId that was never asked", fault="unexpected")
+        return CertificateAnswer(cert_req_id, status, certificate)
     except UNREADABLE as error:
         raise _unreadable(message) from error
 
@@ -173,19 +180,23 @@ def read_error(message: Message) -> Status:
 
 
 def read_poll(message: Message) -> int:
-    """After how many seconds a pollRep wants to be asked again; `CaAnswerInvalid`."""
+    """After how many seconds a pollRep wants to be asked again, a month at most.
+
+    `CaAnswerInvalid`.
+    """
     try:
         (response,) = message.content
-        return max(0, int(response["check_after"].native))
+        return max(0, min(int(response["check_after"].native), _LONGEST_POLL))
     except UNREADABLE as error:
         raise _unreadable(message) from error
 
 
 def _status(info: PKIStatusInfo) -> Status:
+    name = info["status"].native
+    if not isinstance(name, str):
+        raise ValueError("a number that is no PKIStatus")  # noqa: TRY004 - read as any other fault
     failures = sorted(str(each) for each in info["fail_info"].native or ())
-    return Status(
-        str(info["status"].native), tuple(failures), _text(info["status_string"].native or ())
-    )
+    return Status(name, tuple(failures), _text(info["status_string"].native or ()))
 
 
 def _text(lines: Any) -> str:
