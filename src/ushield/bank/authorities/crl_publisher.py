@@ -92,18 +92,43 @@ class CrlPublisher:
     def publish(self, path: Path, *, pem: bool = False) -> x509.CertificateRevocationList:
         """Make a CRL and put it in ``path`` at once, as DER or PEM; what is in the file then.
 
-        That is another process's if that one was quicker with a newer one. `CrlUnpublished`.
+        That is another process's if that one was quicker with a newer one. A file with a number
+        that the database has not given out says that the database was set back, to a backup: then
+        numbers go on above the file's. What this CA has not signed is replaced. `CrlUnpublished`.
         """
         crl = self.make()
         try:
             with _alone_in(path.parent):
-                there = _read(path)
-                if there is not None and _is_newer(there, crl):
-                    return there
+                there = self._read(path)
+                if there > _number(crl):
+                    if there <= self._store.read(self._last):
+                        return _load(path.read_bytes())
+                    self._skip(there)
+                    crl = self.make()
                 _replace(path, crl.public_bytes(Encoding.PEM if pem else Encoding.DER))
-        except OSError as error:
-            raise CrlUnpublished(f"{path}: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:
+            told = getattr(error, "strerror", None) or error
+            raise CrlUnpublished(f"{path}: {told}") from error
         return crl
+
+    def _read(self, path: Path) -> int:
+        """The number of the CRL of this CA in a file; 0 for anything else."""
+        try:
+            found = _load(path.read_bytes())
+            key = self._key.certificate.public_key()
+            # A CA's key is of a kind that signs.
+            if not found.is_signature_valid(key):  # type: ignore[arg-type]
+                return 0
+        except (FileNotFoundError, ValueError, TypeError, UnsupportedAlgorithm):
+            return 0
+        return _number(found)
+
+    def _last(self, connection: Connection) -> int:
+        return records.last_crl(connection, self._key.identity)
+
+    def _skip(self, number: int) -> None:
+        identity = self._key.identity
+        self._store.write(lambda connection: records.skip_crls(connection, identity, number))
 
 
 def _entry(revocation: Revocation) -> x509.RevokedCertificate:
@@ -136,21 +161,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _read(path: Path) -> x509.CertificateRevocationList | None:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    try:
-        if data.startswith(b"-----BEGIN"):
-            return x509.load_pem_x509_crl(data)
-        return x509.load_der_x509_crl(data)
-    except (ValueError, UnsupportedAlgorithm):
-        return None
-
-
-def _is_newer(there: x509.CertificateRevocationList, crl: x509.CertificateRevocationList) -> bool:
-    return there.issuer == crl.issuer and _number(there) > _number(crl)
+def _load(data: bytes) -> x509.CertificateRevocationList:
+    if data.startswith(b"-----BEGIN"):
+        return x509.load_pem_x509_crl(data)
+    return x509.load_der_x509_crl(data)
 
 
 def _number(crl: x509.CertificateRevocationList) -> int:

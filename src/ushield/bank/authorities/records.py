@@ -26,10 +26,12 @@ __all__ = [
     "add_certificate",
     "find_by_transaction",
     "find_certificate",
+    "last_crl",
     "next_crl",
     "release_certificate",
     "revoke_certificate",
     "revoked_since",
+    "skip_crls",
 ]
 
 _HOLD = RevocationReason.CERTIFICATE_HOLD.value
@@ -160,6 +162,21 @@ def next_crl(connection: Connection, authority: str, at: datetime) -> tuple[int,
     last = connection.execute(select(ca_crl).where(row.authority == authority)).one()
     connection.execute(update(ca_crl).where(row.authority == authority).values(values))
     return last.number + 1, instant(last.this_update)
+
+
+def last_crl(connection: Connection, authority: str) -> int:
+    """The number of the CRL that was made last; 0 if none was."""
+    query = select(ca_crl.c.number).where(ca_crl.c.authority == authority)
+    return connection.execute(query).scalar() or 0
+
+
+def skip_crls(connection: Connection, authority: str, number: int) -> None:
+    """Give no CRL this number, or one below it, any more."""
+    connection.execute(
+        update(ca_crl)
+        .where(ca_crl.c.authority == authority, ca_crl.c.number < number)
+        .values(number=number)
+    )
 
 
 def _find(connection: Connection, condition: ColumnElement[bool]) -> IssuedCertificate | None:
