@@ -74,10 +74,11 @@ class UnblockingMachine(RuleBasedStateMachine):
         try:
             found = self.unblocking.request(self.customer, challenge, by=clerk)
         except UnblockRefused:
-            assert self.lost or counter <= highest
+            assert self.lost or counter < highest
             return multiple()
         assert not self.lost
-        assert counter > highest
+        assert counter >= highest
+        assert found.answers == sum(each.counter == counter for each in self.answers)
         self.challenges[found.id] = challenge
         return found.id
 
@@ -117,9 +118,18 @@ class UnblockingMachine(RuleBasedStateMachine):
         self.lost = True
 
     @invariant()
-    def each_counter_is_answered_once_and_never_back(self) -> None:
+    def counters_are_never_answered_back(self) -> None:
         counters = [each.counter for each in getattr(self, "answers", ())]
-        assert counters == sorted(set(counters))
+        assert counters == sorted(counters)
+
+    @invariant()
+    def one_answer_to_each_counter_is_given_out(self) -> None:
+        last = {each.counter: each.challenge for each in getattr(self, "answers", ())}
+        for identifier, challenge in getattr(self, "challenges", {}).items():
+            found = self.unblocking.find(identifier)
+            is_last = last.get(found.counter) == challenge
+            assert (found.signature is not None) is is_last
+            assert (found.state is UnblockState.APPROVED) is is_last
 
     @invariant()
     def nobody_decided_alone(self) -> None:

@@ -1,4 +1,4 @@
-"""A forgotten PIN: two clerks, one token, one value of its counter, one answer."""
+"""A forgotten PIN: two clerks, one token, one challenge, one answer."""
 
 from __future__ import annotations
 
@@ -99,18 +99,58 @@ def test_asking_again_for_the_same_is_asking_once(unblocking: Unblocking) -> Non
     assert caught.value.state == "approved"
 
 
-def test_a_value_of_the_counter_is_answered_once(unblocking: Unblocking, bench: Bench) -> None:
+def test_a_token_that_forgot_its_challenge_is_answered_anew(
+    unblocking: Unblocking, engine: Engine
+) -> None:
+    lost, later = asked(counter=3), asked(counter=3)
+    first = unblocking.request("alice", lost, by="wang")
+    assert first.answers == 0
+    assert unblocking.approve(first.id, by="zhao").answers == 1
+    second = unblocking.request("alice", later, by="zhao")
+    # Whoever decides sees that it was answered before.
+    assert (second.answers, second.state) == (1, UnblockState.WAITING)
+    assert refusal(partial(unblocking.approve, second.id, by="zhao")) is UnblockReason.SAME_CLERK
+    approved = unblocking.approve(second.id, by="wang")
+    assert (approved.answers, approved.state) == (2, UnblockState.APPROVED)
+    assert approved.signature is not None
+    KEY.public_key().verify(approved.signature, later, ec.ECDSA(SHA256()))
+    assert unblocking.approve(second.id, by="wang") == approved
+    superseded = unblocking.find(first.id)
+    assert (superseded.state, superseded.signature) == (UnblockState.SUPERSEDED, None)
+    assert (superseded.decided_by, superseded.answers) == ("zhao", 2)
+    assert events(engine)[-2:] == [("unblock-superseded", None), ("unblock-approved", None)]
+
+
+def test_a_request_alone_supersedes_nothing(unblocking: Unblocking) -> None:
+    first = unblocking.request("alice", asked(counter=3), by="wang")
+    approved = unblocking.approve(first.id, by="zhao")
+    second = unblocking.request("alice", asked(counter=3), by="wang")
+    unblocking.deny(second.id, by="zhao")
+    assert unblocking.find(first.id) == approved
+
+
+def test_what_was_superseded_is_not_given_out_again(unblocking: Unblocking) -> None:
+    lost = asked()
+    first = unblocking.request("alice", lost, by="wang")
+    unblocking.approve(first.id, by="zhao")
+    second = unblocking.request("alice", asked(), by="wang")
+    unblocking.approve(second.id, by="zhao")
+    with pytest.raises(UnblockSettled) as caught:
+        unblocking.approve(first.id, by="zhao")
+    assert caught.value.state == "superseded"
+    again = partial(unblocking.request, "alice", lost, by="wang")
+    assert refusal(again) is UnblockReason.CHALLENGE_SUPERSEDED
+
+
+def test_a_counter_that_went_back_is_an_alarm(unblocking: Unblocking, bench: Bench) -> None:
     first = unblocking.request("alice", asked(counter=3), by="wang")
     unblocking.approve(first.id, by="zhao")
-    again = partial(unblocking.request, "alice", asked(counter=3), by="wang")
-    assert refusal(again) is UnblockReason.COUNTER_ANSWERED
-    assert bench.bank.token("US-alice").alarms == 0
     back = partial(unblocking.request, "alice", asked(counter=2), by="wang")
     assert refusal(back) is UnblockReason.COUNTER_WENT_BACK
     # Only a copy of the token, or one that was set back, counts so.
     assert bench.bank.token("US-alice").alarms == 1
     later = unblocking.request("alice", asked(counter=4), by="wang")
-    unblocking.approve(later.id, by="zhao")
+    assert unblocking.approve(later.id, by="zhao").answers == 1
 
 
 def test_a_later_challenge_takes_the_place_of_one_that_waits(unblocking: Unblocking) -> None:

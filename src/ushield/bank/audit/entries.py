@@ -45,6 +45,7 @@ class AuditEvent(StrEnum):
     ENROLMENT_REPEATED = "enrolment-repeated"
     UNBLOCK_REQUESTED = "unblock-requested"
     UNBLOCK_APPROVED = "unblock-approved"
+    UNBLOCK_SUPERSEDED = "unblock-superseded"
     UNBLOCK_DENIED = "unblock-denied"
     UNBLOCK_REFUSED = "unblock-refused"
     ISSUED = "issued"

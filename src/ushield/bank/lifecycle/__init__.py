@@ -43,7 +43,8 @@ if TYPE_CHECKING:
         Revocations,
     )
     from ushield.bank.lifecycle.unblock_keys import FileUnblockSigner, UnblockSigner
-    from ushield.bank.lifecycle.unblocking import Unblocking, UnblockRequest, UnblockState
+    from ushield.bank.lifecycle.unblock_records import UnblockRequest, UnblockState
+    from ushield.bank.lifecycle.unblocking import Unblocking
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -80,7 +81,8 @@ else:
             "renewing": ("Renewal",),
             "revocations": ("PendingRevocation", "RevocationRun", "Revocations"),
             "unblock_keys": ("FileUnblockSigner", "UnblockSigner"),
-            "unblocking": ("UnblockRequest", "UnblockState", "Unblocking"),
+            "unblock_records": ("UnblockRequest", "UnblockState"),
+            "unblocking": ("Unblocking",),
         },
     )
 

@@ -52,7 +52,7 @@ class UnblockReason(StrEnum):
     TOKEN_UNKNOWN = "token-unknown"  # noqa: S105 - a reason, not a secret
     TOKEN_FOREIGN = "token-foreign"  # noqa: S105 - a reason, not a secret
     TOKEN_LOST = "token-lost"  # noqa: S105 - a reason, not a secret
-    COUNTER_ANSWERED = "counter-answered"
+    CHALLENGE_SUPERSEDED = "challenge-superseded"
     COUNTER_WENT_BACK = "counter-went-back"
     SAME_CLERK = "same-clerk"
     EXPIRED = "expired"

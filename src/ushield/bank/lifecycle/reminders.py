@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, select
 
 from ushield.bank.customers import CertificateState, TokenState
 from ushield.bank.lifecycle.records import EnrolmentState
-from ushield.bank.lifecycle.unblocking import UnblockState
+from ushield.bank.lifecycle.unblock_records import UnblockState
 from ushield.bank.moments import instant
 from ushield.bank.store.tables import certificate, enrolment, revocation, token, unblock_request
 from ushield.errors import InputInvalid

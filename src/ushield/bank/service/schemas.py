@@ -14,7 +14,7 @@ from ushield.bank.challenges import MAX_LIFETIME, ChallengeState
 from ushield.bank.customers import CertificateState, TokenState
 from ushield.bank.facade import MOST_AT_ONCE
 from ushield.bank.lifecycle.records import EnrolmentState
-from ushield.bank.lifecycle.unblocking import UnblockState
+from ushield.bank.lifecycle.unblock_records import UnblockState
 from ushield.transaction.json_form import schema as transaction_schema
 
 __all__ = [
@@ -299,6 +299,7 @@ _NAMED: dict[str, Schema] = {
             "token": reference("TokenSerial"),
             "customer": reference("CustomerId"),
             "counter": _COUNT,
+            "answers": {**_COUNT, "description": "How often that counter was answered so far."},
             "state": {"enum": [each.value for each in UnblockState]},
             "requested_by": text(),
             "requested": _INSTANT,

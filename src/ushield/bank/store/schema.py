@@ -17,7 +17,7 @@ from ushield.bank.store.tables import instance
 
 __all__ = ["HEAD", "check_schema", "create_store", "migrate"]
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration, which this program works with."""
 
 _LOCK = 0x75736869656C64

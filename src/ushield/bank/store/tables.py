@@ -370,7 +370,9 @@ unblock_request = Table(
     Column(
         "state",
         String(16),
-        CheckConstraint("state IN ('waiting', 'approved', 'denied', 'void')", name="state"),
+        CheckConstraint(
+            "state IN ('waiting', 'approved', 'superseded', 'denied', 'void')", name="state"
+        ),
         nullable=False,
     ),
     Column("requested_by", String(64), nullable=False),
@@ -380,6 +382,7 @@ unblock_request = Table(
     Column("decided_at", BigInteger),
     Column("signature", LargeBinary),
 )
+Index(None, unblock_request.c.token_serial, unblock_request.c.counter)
 Index(
     "uq_unblock_request_waiting",
     unblock_request.c.token_serial,

@@ -14,7 +14,8 @@ from ushield.cli.invocation import Invocation, pass_invocation
 from ushield.cli.presentation import table
 
 if TYPE_CHECKING:
-    from ushield.bank.lifecycle.unblocking import Unblocking, UnblockRequest
+    from ushield.bank.lifecycle.unblock_records import UnblockRequest
+    from ushield.bank.lifecycle.unblocking import Unblocking
 
 __all__ = ["command"]
 
@@ -116,6 +117,7 @@ def _tell(invocation: Invocation, found: UnblockRequest) -> None:
         "customer": found.customer_id,
         "token": found.token,
         "counter": found.counter,
+        "answers": found.answers,
         "requested_by": found.requested_by,
         "expires": found.expires_at.isoformat(),
         "decided_by": found.decided_by,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ushield.bank.errors import CustomerUnknown
 from ushield.bank.lifecycle.refusals import UnblockRefused, UnblockSettled, UnblockUnknown
-from ushield.bank.lifecycle.unblocking import UnblockRequest
+from ushield.bank.lifecycle.unblock_records import UnblockRequest
 from ushield.bank.service.clients import Role
 from ushield.bank.service.errors import CallerUnknown, NotServed
 from ushield.bank.service.operation import Answer, Call, Operation, base64_member, served
@@ -63,6 +63,7 @@ def _facts(found: UnblockRequest) -> dict[str, Any]:
         "token": found.token,
         "customer": found.customer_id,
         "counter": found.counter,
+        "answers": found.answers,
         "state": found.state.value,
         "requested_by": found.requested_by,
         "requested": found.requested_at.isoformat(),
