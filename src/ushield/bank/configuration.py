@@ -16,6 +16,7 @@ from ushield.bank.settings import (
     RevocationConfiguration,
     check_settings,
 )
+from ushield.bank.whole_files import read_whole
 
 if TYPE_CHECKING:
     from ushield.bank.attestation import AttestationPolicy
@@ -74,13 +75,10 @@ class BankConfiguration:
     def load(cls, folder: str | Path) -> BankConfiguration:
         """Read ``bank.toml`` in ``folder``; `ConfigurationInvalid`."""
         path = Path(folder) / FILE_NAME
+        text = read_whole(path, at_most=_LONGEST, refusal=ConfigurationInvalid)
         try:
-            with path.open("rb") as stream:
-                text = stream.read(_LONGEST).decode()
-            found = tomllib.loads(text)
-        except OSError as error:
-            raise ConfigurationInvalid(f"{path}: {error.strerror}") from error
-        except ValueError as error:
+            found = tomllib.loads(text.decode())
+        except (ValueError, RecursionError) as error:
             raise ConfigurationInvalid(f"{path}: {error}") from error
         return cls(folder=Path(folder), **check_settings(path, found))
 
@@ -184,7 +182,7 @@ class BankConfiguration:
             return None
         from ushield.bank.policy.loading import MAX_POLICY, load_policy
 
-        return load_policy(self._read(self.policy, MAX_POLICY + 1))
+        return load_policy(self._read(self.policy, MAX_POLICY))
 
     def _trust(self, name: str) -> TrustStore:
         from ushield.bank.trust import TrustStore
@@ -227,12 +225,7 @@ class BankConfiguration:
         )
 
     def _read(self, name: str, at_most: int) -> bytes:
-        path = self._path(name)
-        try:
-            with path.open("rb") as stream:
-                return stream.read(at_most)
-        except OSError as error:
-            raise ConfigurationInvalid(f"{path}: {error.strerror}") from error
+        return read_whole(self._path(name), at_most=at_most, refusal=ConfigurationInvalid)
 
     def _path(self, name: str) -> Path:
         return self.folder / name

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ushield.errors import InputInvalid
 
-__all__ = ["read_private", "write_private"]
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+__all__ = ["private_pem", "read_private", "read_private_key", "write_private"]
 
 _LONGEST = 1 << 14
 
@@ -39,3 +43,36 @@ def read_private(path: str | Path) -> bytes:
     if mode & 0o077:
         raise InputInvalid(f"{path}: other users may read this key", remedy=f"chmod 600 {path}")
     return data
+
+
+def private_pem(key: PrivateKeyTypes, passphrase: bytes | None = None) -> bytes:
+    """A key as PKCS #8 in PEM, encrypted if there is a passphrase."""
+    from cryptography.hazmat.primitives.serialization import (
+        BestAvailableEncryption,
+        Encoding,
+        KeySerializationEncryption,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    protection: KeySerializationEncryption = NoEncryption()
+    if passphrase is not None:
+        protection = BestAvailableEncryption(passphrase)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+
+
+def read_private_key(path: str | Path, passphrase: bytes | None = None) -> PrivateKeyTypes:
+    """The key (PKCS #8 in PEM) in a file; `InputInvalid` as `read_private`, and for any other."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    encoded = read_private(path)
+    try:
+        return load_pem_private_key(encoded, passphrase)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # What the library says of a wrong passphrase differs by how the file is encrypted.
+        how = "without a passphrase" if passphrase is None else "with the passphrase given"
+        raise InputInvalid(
+            f"{path}: not a private key (PKCS #8 in PEM) that can be read {how}",
+            remedy="Name a key's file, and the file that has its passphrase, if it has one.",
+        ) from None

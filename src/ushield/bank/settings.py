@@ -155,12 +155,3 @@ def _check_zone(path: Path, name: str) -> None:
             f"{path}: time_zone: this machine knows none called {name!r}",
             remedy="Name one of the IANA database, such as Asia/Shanghai; install its data.",
         ) from error
-
-
-_NAMES = {
-    str: "a text",
-    int: "a whole number",
-    bool: "true or false",
-    dict: "a table",
-    list: "a list",
-}

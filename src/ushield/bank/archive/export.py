@@ -14,12 +14,13 @@ from sqlalchemy import Connection, Select, func, select
 from ushield.bank.archive.columns import SHARD_SCHEMA
 from ushield.bank.archive.errors import ArchiveInvalid
 from ushield.bank.archive.manifest import MANIFEST, manifest_bytes
-from ushield.bank.archive.shard_files import ShardWriter, file_sha256, write_durably
+from ushield.bank.archive.shard_files import ShardWriter, file_sha256
 from ushield.bank.challenges import ChallengeState
 from ushield.bank.moments import instant, microseconds
 from ushield.bank.store.statements import Lookup
 from ushield.bank.store.store import Store
 from ushield.bank.store.tables import challenge
+from ushield.bank.whole_files import write_durably
 from ushield.errors import InputInvalid
 
 __all__ = ["ArchiveExport", "export_archive"]

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from ushield.bank.archive.batch import HOLDS
 from ushield.bank.archive.job import ArchiveJob
-from ushield.bank.archive.shard_files import write_durably
 from ushield.bank.archive.task import ShardFailure, ShardResult
+from ushield.bank.whole_files import write_durably
 
 __all__ = ["FAILED_ROWS", "REPORT", "ArchiveReport", "write_failed_rows"]
 
@@ -27,8 +27,8 @@ class ArchiveReport:
     """The outcome of a whole run.
 
     ``outcomes`` counts rows by outcome, ``failed_shards`` are those without outcomes, by path.
-    ``resumed`` shards had been done before. ``ignored`` are files of revocation lists that could
-    not be believed, with the reason. ``seconds`` is what this run took.
+    ``resumed`` shards had been done before. ``folder`` has the outcomes. ``seconds`` is what this
+    run took.
     """
 
     job: ArchiveJob

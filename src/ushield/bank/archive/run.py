@@ -17,9 +17,9 @@ from ushield.bank.archive.job import ArchiveJob
 from ushield.bank.archive.manifest import Shard
 from ushield.bank.archive.progress import ArchiveProgress
 from ushield.bank.archive.report import ArchiveReport, write_failed_rows
-from ushield.bank.archive.shard_files import PART_PATTERN
 from ushield.bank.archive.task import ShardResult, ShardTask
 from ushield.bank.archive.workers import run_in_processes, run_on
+from ushield.bank.whole_files import PART_PATTERN
 
 __all__ = ["verify_archive"]
 

@@ -1,11 +1,9 @@
-"""Parquet files that appear under their names complete and durable, or not at all."""
+"""Shards: Parquet files, read a thousand rows at a time and written whole or not at all."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,17 +15,9 @@ import pyarrow.parquet as pq
 
 from ushield.bank.archive.columns import check_schema
 from ushield.bank.archive.errors import ShardInvalid
+from ushield.bank.whole_files import part_of, sync_folder
 
-__all__ = [
-    "PART_PATTERN",
-    "ShardWriter",
-    "file_sha256",
-    "open_shard",
-    "write_durably",
-]
-
-PART_PATTERN = ".*.part"
-"""What files are called that were never finished; whoever holds the folder may remove them."""
+__all__ = ["ShardWriter", "file_sha256", "open_shard"]
 
 _BATCH_ROWS = 1000
 _GROUP_ROWS = 16_000
@@ -82,7 +72,7 @@ class ShardWriter:
         self.rows = 0
 
     def __enter__(self) -> Self:
-        self._part = _part(self._path)
+        self._part = part_of(self._path)
         self._stream: IO[bytes] = self._part.open("xb")
         try:
             self._writer: Any = pq.ParquetWriter(self._stream, self._schema, compression="zstd")
@@ -112,7 +102,7 @@ class ShardWriter:
         os.fsync(self._stream.fileno())
         self._stream.close()
         self._part.replace(self._path)
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
 
     def __exit__(
         self,
@@ -133,35 +123,3 @@ class ShardWriter:
             table = pa.Table.from_batches(self._waiting, self._schema)
             self._waiting = []
             self._writer.write_table(table, row_group_size=table.num_rows)
-
-
-@contextmanager
-def write_durably(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of ``path`` when the block ends, and is dropped if it fails."""
-    part = _part(path)
-    try:
-        with part.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        with suppress(FileNotFoundError):
-            part.unlink()
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems do not know it.
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(descriptor)

@@ -42,7 +42,11 @@ def export_heads(store: Store, path: str | Path) -> int:
             # Two exporters at once would append the same lines.
             fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             stream.seek(0)
-            data = stream.read(LONGEST_FILE)
+            data = stream.read(LONGEST_FILE + 1)
+            if len(data) > LONGEST_FILE:
+                raise InputInvalid(
+                    f"{path}: longer than {LONGEST_FILE} bytes", remedy="Begin another file."
+                )
             text = data.decode("ascii", "replace")
             known = read_heads(text)
             stream.truncate(len(data[: data.rfind(b"\n") + 1]))

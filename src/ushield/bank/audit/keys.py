@@ -10,14 +10,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
-    load_pem_private_key,
     load_pem_public_key,
 )
 
-from ushield.bank.key_files import read_private, write_private
+from ushield.bank.key_files import private_pem, read_private_key, write_private
 from ushield.errors import InputInvalid
 
 __all__ = ["AuditPublicKey", "AuditSigner", "FileAuditSigner", "key_id", "load_public_key"]
@@ -48,20 +45,15 @@ class FileAuditSigner:
     def create(cls, path: str | Path) -> FileAuditSigner:
         """Make a new key and keep it in the new file ``path``; `InputInvalid` if it cannot be."""
         key = Ed25519PrivateKey.generate()
-        encoded = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        write_private(path, encoded)
+        write_private(path, private_pem(key))
         return cls(key)
 
     @classmethod
     def load(cls, path: str | Path) -> FileAuditSigner:
         """Read the key; `InputInvalid` if there is none, or if others may read it."""
-        encoded = read_private(path)
-        try:
-            key = load_pem_private_key(encoded, None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            key = None
+        key = read_private_key(path)
         if not isinstance(key, Ed25519PrivateKey):
-            raise InputInvalid(f"{path}: not an Ed25519 key (PKCS #8 in PEM, without a password)")
+            raise InputInvalid(f"{path}: not an Ed25519 key")
         return cls(key)
 
     @property

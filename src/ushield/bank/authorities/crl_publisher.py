@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from ushield.bank.authorities.protocol import RevocationReason
 from ushield.bank.authorities.records import Revocation
 from ushield.bank.moments import Clock, system_clock
 from ushield.bank.store.store import Store
+from ushield.bank.whole_files import write_durably
 from ushield.errors import AuthorityError, InputInvalid
 
 __all__ = ["CrlPublisher", "CrlUnpublished"]
@@ -156,7 +156,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
                     raise
                 time.sleep(_STEP)
         yield
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -175,17 +174,7 @@ def _number(crl: x509.CertificateRevocationList) -> int:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+    with write_durably(path) as stream:
         # Everybody may read a CRL: whoever serves it is another user.
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
+        os.fchmod(stream.fileno(), 0o644)
+        stream.write(data)

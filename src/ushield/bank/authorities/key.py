@@ -9,14 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption,
-    Encoding,
-    KeySerializationEncryption,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank.authorities.certificates import (
@@ -24,8 +17,9 @@ from ushield.bank.authorities.certificates import (
     authority_certificate,
     responder_certificate,
 )
-from ushield.bank.key_files import read_private, write_private
+from ushield.bank.key_files import private_pem, read_private, read_private_key, write_private
 from ushield.bank.revocation.evidence import issuer_id
+from ushield.bank.whole_files import read_whole, write_durably
 from ushield.errors import InputInvalid
 
 __all__ = [
@@ -89,13 +83,10 @@ class AuthorityKey:
 
     def save(self, key: str | Path, chain: str | Path, *, passphrase: bytes | None = None) -> None:
         """Write a new file for the key, mode 0600, and one for the certificates; `InputInvalid`."""
-        protection: KeySerializationEncryption = NoEncryption()
-        if passphrase is not None:
-            protection = BestAvailableEncryption(passphrase)
-        encoded = self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
-        write_private(key, encoded)
+        write_private(key, private_pem(self.private_key, passphrase))
         try:
-            Path(chain).write_bytes(self.pem)
+            with write_durably(Path(chain)) as stream:
+                stream.write(self.pem)
         except OSError as error:
             raise InputInvalid(f"{chain}: {error.strerror}") from error
 
@@ -159,7 +150,7 @@ class ResponderKey:
 
     def save(self, path: str | Path) -> None:
         """Write a new file with both, mode 0600; `InputInvalid`."""
-        key = self.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        key = private_pem(self.private_key)
         write_private(path, key + self.certificate.public_bytes(Encoding.PEM))
 
     @property
@@ -190,15 +181,7 @@ def load_private_key(
     path: str | Path, passphrase: bytes | None = None, *, least_rsa_bits: int = 3072
 ) -> AuthorityPrivateKey:
     """Read a key (PKCS #8 in PEM) of P-256, or RSA up to 8192 bits; `InputInvalid`."""
-    try:
-        key = load_pem_private_key(read_private(path), passphrase)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        # What the library says of a wrong passphrase differs by how the file is encrypted.
-        how = "without one" if passphrase is None else "with the passphrase given"
-        raise InputInvalid(
-            f"{path}: not a private key (PKCS #8 in PEM) that can be read {how}",
-            remedy="Name the file that has its passphrase, or the right one.",
-        ) from None
+    key = read_private_key(path, passphrase)
     if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
         return key
     if isinstance(key, rsa.RSAPrivateKey) and least_rsa_bits <= key.key_size <= _MOST_RSA_BITS:
@@ -209,10 +192,7 @@ def load_private_key(
 def load_certificates(path: str | Path) -> tuple[x509.Certificate, ...]:
     """Read certificates (PEM), one at least; `InputInvalid`."""
     try:
-        with Path(path).open("rb") as stream:
-            return tuple(x509.load_pem_x509_certificates(stream.read(_MAX_CHAIN)))
-    except OSError as error:
-        raise InputInvalid(f"{path}: {error.strerror}") from error
+        return tuple(x509.load_pem_x509_certificates(read_whole(path, at_most=_MAX_CHAIN)))
     except (ValueError, x509.InvalidVersion) as error:
         raise InputInvalid(f"{path}: no certificates in PEM") from error
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
-    NoEncryption,
-    PrivateFormat,
     PublicFormat,
-    load_pem_private_key,
 )
 
-from ushield.bank.key_files import read_private, write_private
+from ushield.bank.key_files import private_pem, read_private_key, write_private
 from ushield.errors import InputInvalid
 
 __all__ = ["FileUnblockSigner", "UnblockSigner"]
@@ -45,19 +41,15 @@ class FileUnblockSigner:
     def create(cls, path: str | Path) -> FileUnblockSigner:
         """Make a new key and keep it in the new file ``path``; `InputInvalid` if it cannot be."""
         key = ec.generate_private_key(ec.SECP256R1())
-        write_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        write_private(path, private_pem(key))
         return cls(key)
 
     @classmethod
     def load(cls, path: str | Path) -> FileUnblockSigner:
         """Read the key; `InputInvalid` if there is none, or if others may read it."""
-        encoded = read_private(path)
-        try:
-            key = load_pem_private_key(encoded, None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            key = None
+        key = read_private_key(path)
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
-            raise InputInvalid(f"{path}: not a P-256 key (PKCS #8 in PEM, without a password)")
+            raise InputInvalid(f"{path}: not a P-256 key")
         return cls(key)
 
     @property

@@ -76,11 +76,14 @@ class ServiceConfiguration:
         try:
             with path.open("rb") as stream:
                 mode = os.fstat(stream.fileno()).st_mode
-                text = stream.read(_LONGEST).decode()
+                data = stream.read(_LONGEST + 1)
+            text = data.decode()
         except FileNotFoundError:
             return cls()
         except (OSError, UnicodeDecodeError) as error:
             raise ServiceConfigurationInvalid(f"{path}: cannot be read") from error
+        if len(data) > _LONGEST:
+            raise ServiceConfigurationInvalid(f"{path}: longer than {_LONGEST} bytes")
         if mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise ServiceConfigurationInvalid(
                 f"{path}: other users may change it", remedy=f"chmod go-w {path}"
