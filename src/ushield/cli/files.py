@@ -5,17 +5,27 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import click
 
 from ushield.cli.output import reason_of
 from ushield.errors import InputInvalid
 
-__all__ = ["FileFailed", "NewFile", "read_file", "read_hexadecimal", "write_file"]
+__all__ = [
+    "FileFailed",
+    "NewFile",
+    "new_file_options",
+    "read_file",
+    "read_hexadecimal",
+    "write_file",
+]
+
+C = TypeVar("C", bound=Callable[..., Any])
 
 
 class FileFailed(InputInvalid):
@@ -99,6 +109,22 @@ class NewFile:
             with suppress(FileNotFoundError):
                 self._temporary.unlink()
             self._temporary = None
+
+
+def new_file_options(told: str) -> Callable[[C], C]:
+    """``-o FILE``, which must be given, and ``--force``; they arrive as ``out`` and ``force``.
+
+    ``told`` says what goes there.
+    """
+
+    def decorate(function: C) -> C:
+        force = click.option("--force", is_flag=True, help="Replace the file of --output.")
+        output = click.option(
+            "-o", "--output", "out", metavar="FILE", required=True, help=f"Where {told}."
+        )
+        return output(force(function))
+
+    return decorate
 
 
 def write_file(path: str, data: bytes, *, replace: bool) -> None:

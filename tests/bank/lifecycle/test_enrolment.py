@@ -24,12 +24,16 @@ from ushield.bank import (
     Verifier,
     confirm_restored,
 )
-from ushield.bank.authorities import CaOutcomeUnknown, CaRefused, CaUnavailable
+from ushield.bank.authorities import (
+    CaOutcomeUnknown,
+    CaRefused,
+    CaUnavailable,
+    CertificateRequestInvalid,
+)
 from ushield.bank.lifecycle.codes import RegistrationCode
 from ushield.bank.lifecycle.enrolments import Registration
 from ushield.bank.lifecycle.records import EnrolmentState
 from ushield.bank.lifecycle.refusals import (
-    CertificateRequestInvalid,
     CodeReason,
     EnrolmentReason,
     EnrolmentRefused,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         RevocationReason,
         new_transaction_id,
     )
+    from ushield.bank.authorities.request import CertificateRequestInvalid
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -53,6 +54,7 @@ else:
                 "RevocationReason",
                 "new_transaction_id",
             ),
+            "request": ("CertificateRequestInvalid",),
         },
     )
 
@@ -65,6 +67,7 @@ __all__ = [
     "CaUnavailable",
     "CertificateAuthority",
     "CertificateProfile",
+    "CertificateRequestInvalid",
     "CmpAuthority",
     "CmpEndpoint",
     "CrlPublisher",

@@ -99,8 +99,8 @@ class CertificateAuthority(Protocol):
     def issue(self, request: bytes, profile: CertificateProfile, *, transaction_id: bytes) -> bytes:
         """The certificate (DER) for the key of a request (PKCS #10, RFC 2986, in DER).
 
-        `InputInvalid` if the request cannot be read, is not signed by its own key, or the bank
-        would not accept signatures by a certificate made from it.
+        `CertificateRequestInvalid` if the request cannot be read, or is not signed by its own key;
+        `InputInvalid` if the bank would not accept signatures by a certificate made from it.
         """
 
     def renew(

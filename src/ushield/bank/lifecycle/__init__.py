@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from ushield.bank.lifecycle.policy import EnrolmentPolicy, plain_subject
     from ushield.bank.lifecycle.records import Enrolment, EnrolmentState
     from ushield.bank.lifecycle.refusals import (
-        CertificateRequestInvalid,
         CodeReason,
         EnrolmentReason,
         EnrolmentRefused,
@@ -55,7 +54,6 @@ else:
             "policy": ("EnrolmentPolicy", "plain_subject"),
             "records": ("Enrolment", "EnrolmentState"),
             "refusals": (
-                "CertificateRequestInvalid",
                 "CodeReason",
                 "EnrolmentReason",
                 "EnrolmentRefused",
@@ -88,7 +86,6 @@ else:
 
 __all__ = [
     "CertificateExpiring",
-    "CertificateRequestInvalid",
     "CertificateUnconfirmed",
     "CodeReason",
     "Enrolment",

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
 
 from ushield.bank.attestation import EnrolledAttestation
+from ushield.bank.authorities.request import check_possession, parse_request
 from ushield.bank.lifecycle.policy import EnrolmentPolicy
-from ushield.bank.lifecycle.refusals import (
-    CertificateRequestInvalid,
-    EnrolmentReason,
-    EnrolmentRefused,
-)
+from ushield.bank.lifecycle.refusals import EnrolmentReason, EnrolmentRefused
 from ushield.bank.policy.keys import algorithm_of, digest_of
 from ushield.bank.rejection import TransactionRejected
 from ushield.cms.attestation import Attestation
@@ -22,7 +17,6 @@ from ushield.cms.attestation import Attestation
 __all__ = ["KeyRequest", "examine"]
 
 _LONGEST = 1 << 14
-_UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm)
 _HASHES = (SHA256, SHA384, SHA512)
 
 
@@ -46,31 +40,20 @@ def examine(request: bytes, enrolled: EnrolledAttestation, policy: EnrolmentPoli
     a token made it and shows what it signs. The request's subject and attributes count nothing.
     `CertificateRequestInvalid`, `EnrolmentRefused`.
     """
-    if len(request) > _LONGEST:
-        raise CertificateRequestInvalid(f"a request of more than {_LONGEST} bytes")
+    asked = parse_request(request)
     if len(enrolled.certificate) > _LONGEST or len(enrolled.device) > _LONGEST:
         raise EnrolmentRefused(
             f"an attestation of more than {_LONGEST} bytes",
             reason=EnrolmentReason.ATTESTATION_INVALID,
         )
-    try:
-        asked = x509.load_der_x509_csr(request)
-        key = asked.public_key()
-        algorithm = algorithm_of(key)
-        known_hash = isinstance(asked.signature_hash_algorithm, _HASHES)
-    except _UNREADABLE as error:
-        raise CertificateRequestInvalid("the request cannot be read") from error
-    if algorithm not in policy.algorithms or not known_hash:
+    key = asked.public_key()
+    known_hash = isinstance(asked.signature_hash_algorithm, _HASHES)
+    if algorithm_of(key) not in policy.algorithms or not known_hash:
         raise EnrolmentRefused(
             "the request's key or hash is not of an allowed kind",
             reason=EnrolmentReason.ALGORITHM_REFUSED,
         )
-    try:
-        holds = asked.is_signature_valid
-    except _UNREADABLE as error:
-        raise CertificateRequestInvalid("the request's signature cannot be read") from error
-    if not holds:
-        raise CertificateRequestInvalid("the request is not signed by its own key")
+    check_possession(asked)
     try:
         attestation = policy.attestations.examine(enrolled, key)
     except TransactionRejected as refused:

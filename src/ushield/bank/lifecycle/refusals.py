@@ -8,7 +8,6 @@ from typing import ClassVar
 from ushield.errors import InputInvalid, UShieldError
 
 __all__ = [
-    "CertificateRequestInvalid",
     "CodeReason",
     "EnrolmentReason",
     "EnrolmentRefused",
@@ -70,13 +69,6 @@ class RegistrationCodeRefused(InputInvalid):
     def __init__(self, message: str, *, reason: CodeReason) -> None:
         super().__init__(message)
         self.reason = reason
-
-
-class CertificateRequestInvalid(InputInvalid):
-    """The certification request (RFC 2986) cannot be read, or its own key did not sign it."""
-
-    code = "certificate-request-invalid"
-    default_remedy = "Make the request anew, on the token: `ushield cert request`."
 
 
 class EnrolmentRefused(UShieldError):

@@ -70,7 +70,8 @@ def show(invocation: Invocation, *, bank: str) -> None:
 @click.command(cls=BankCommand)
 @click.option(
     "-o",
-    "--out",
+    "--output",
+    "out",
     metavar="FILE",
     type=click.Path(dir_okay=False),
     help="Where it goes; the file that bank.toml names, or bank.crl in the bank's folder.",

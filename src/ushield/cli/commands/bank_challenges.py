@@ -10,7 +10,7 @@ import click
 from ushield.cli.bank_folder import BankCommand, load_bank
 from ushield.cli.bank_rows import rows_for, rows_option
 from ushield.cli.batches import currency_of, summarise_rows
-from ushield.cli.files import NewFile, read_file
+from ushield.cli.files import NewFile, new_file_options, read_file
 from ushield.cli.invocation import Invocation, pass_invocation
 from ushield.cli.presentation import describe_fields, message_facts, table
 
@@ -24,9 +24,7 @@ _DRAFT = "draft"
 @click.command(cls=BankCommand)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--customer", metavar="ID", required=True, help="Who is to sign it.")
-@click.option(
-    "-o", "--out", metavar="FILE", required=True, help="Where the transaction to sign goes (JSON)."
-)
+@new_file_options("the transaction to sign goes (JSON)")
 @click.option(
     "--lifetime",
     metavar="SECONDS",
@@ -37,7 +35,6 @@ _DRAFT = "draft"
 @click.option(
     "--repeat", is_flag=True, help="If the same was asked for before and is live, give that again."
 )
-@click.option("--force", is_flag=True, help="Replace the file of --out.")
 @click.option(
     "--batch",
     "rows",

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ushield.cli.bank_folder import BankCommand, load_bank
-from ushield.cli.files import NewFile, read_file
+from ushield.cli.files import NewFile, new_file_options
 from ushield.cli.invocation import Invocation, pass_invocation
+from ushield.cli.pem_files import read_certificate, read_certificates, read_request
 from ushield.cli.presentation import table
 from ushield.cli.secrets import SecretSource, secret_options
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from ushield.bank.attestation import EnrolledAttestation
     from ushield.bank.facade import Bank
     from ushield.bank.lifecycle.enrolments import Enrolments
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "renew"]
 
-_MAX_FILE = 1 << 16
 _code_option = secret_options("registration code", "code", "--code")
 _request_argument = click.argument("request_path", metavar="REQUEST", type=click.Path(exists=True))
 _attestation_argument = click.argument(
@@ -79,10 +77,7 @@ def register(
 @_request_argument
 @_attestation_argument
 @_code_option
-@click.option(
-    "-o", "--out", metavar="FILE", required=True, help="Where certificate and chain go (PEM)."
-)
-@click.option("--force", is_flag=True, help="Replace the file of --out.")
+@new_file_options("certificate and chain go (PEM)")
 @pass_invocation
 def certify(
     invocation: Invocation,
@@ -102,7 +97,7 @@ def certify(
 
     Example: ushield bank enrol certify alice.csr attestation.pem --code-file code.txt -o alice.pem
     """
-    request, attestation = _read_request(request_path), _read_attestation(attestation_path)
+    request, attestation = read_request(request_path), _read_attestation(attestation_path)
     with (
         NewFile(out, replace=force) as target,
         _opened(bank) as (_, enrolments),
@@ -175,10 +170,7 @@ def renew() -> None:
 @click.argument("certificate", type=click.Path(exists=True, dir_okay=False))
 @_request_argument
 @_attestation_argument
-@click.option(
-    "-o", "--out", metavar="FILE", required=True, help="Where the renewal to sign goes (JSON)."
-)
-@click.option("--force", is_flag=True, help="Replace the file of --out.")
+@new_file_options("the renewal to sign goes (JSON)")
 @pass_invocation
 def begin(
     invocation: Invocation,
@@ -201,7 +193,7 @@ def begin(
     from ushield.transaction import to_json
 
     digest = _certificate_digest(certificate)
-    request, attestation = _read_request(request_path), _read_attestation(attestation_path)
+    request, attestation = read_request(request_path), _read_attestation(attestation_path)
     with NewFile(out, replace=force) as target, _opened(bank) as (_, enrolments):
         renewal = enrolments.begin_renewal(digest, request, attestation)
         transaction = to_json(renewal.challenge.transaction)
@@ -217,10 +209,7 @@ def begin(
 
 @renew.command(cls=BankCommand)
 @click.argument("enrolment_id", metavar="ENROLMENT")
-@click.option(
-    "-o", "--out", metavar="FILE", required=True, help="Where certificate and chain go (PEM)."
-)
-@click.option("--force", is_flag=True, help="Replace the file of --out.")
+@new_file_options("certificate and chain go (PEM)")
 @pass_invocation
 def finish(invocation: Invocation, *, bank: str, enrolment_id: str, out: str, force: bool) -> None:
     """Issue the new certificate, once the signature for the renewal was accepted.
@@ -261,28 +250,13 @@ def _facts(found: Enrolment) -> dict[str, Any]:
     }
 
 
-def _read_request(path: str) -> bytes:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    from ushield.bank.lifecycle import CertificateRequestInvalid
-
-    data = read_file(path, at_most=_MAX_FILE)
-    if not data.lstrip().startswith(b"-----BEGIN"):
-        return data
-    try:
-        return x509.load_pem_x509_csr(data).public_bytes(Encoding.DER)
-    except (ValueError, x509.InvalidVersion) as error:
-        raise CertificateRequestInvalid(f"{path}: no certification request in PEM") from error
-
-
 def _read_attestation(path: str) -> EnrolledAttestation:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from ushield.bank.attestation import EnrolledAttestation
     from ushield.errors import CertificateInvalid
 
-    found = [each.public_bytes(Encoding.DER) for each in _certificates(path)]
+    found = [each.public_bytes(Encoding.DER) for each in read_certificates(path)]
     if len(found) != 2:
         raise CertificateInvalid(
             f"{path}: an attestation has two certificates, the key's and the device's",
@@ -294,15 +268,4 @@ def _read_attestation(path: str) -> EnrolledAttestation:
 def _certificate_digest(path: str) -> bytes:
     from cryptography.hazmat.primitives.hashes import SHA256
 
-    return _certificates(path)[0].fingerprint(SHA256())
-
-
-def _certificates(path: str) -> list[x509.Certificate]:
-    from cryptography import x509
-
-    from ushield.errors import CertificateInvalid
-
-    try:
-        return x509.load_pem_x509_certificates(read_file(path, at_most=_MAX_FILE))
-    except (ValueError, x509.InvalidVersion) as error:
-        raise CertificateInvalid(f"{path}: no certificates in PEM") from error
+    return read_certificate(path).fingerprint(SHA256())

@@ -12,12 +12,12 @@ from ushield.cli.bank_folder import BankCommand, load_bank
 from ushield.cli.files import FileFailed, read_file, write_file
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 from ushield.cli.output import reason_of
+from ushield.cli.pem_files import read_certificate
 from ushield.cli.presentation import table
 
 __all__ = ["init", "register", "report_loss", "restored"]
 
 _MAX_CA = 1 << 22
-_MAX_CERTIFICATE = 1 << 16
 _PUBLIC_KEY = "audit-public.pem"
 _UNBLOCK_KEY = "unblock-key.pem"
 _UNBLOCK_PUBLIC_KEY = "unblock-public.pem"
@@ -190,9 +190,11 @@ def register(
 
     Example: ushield bank register alice --certificate alice.pem --serial US00000001
     """
+    from cryptography.hazmat.primitives.serialization import Encoding
+
     if checks and person is None:
         raise click.UsageError("--checks wants --person")
-    der = _der(read_file(certificate, at_most=_MAX_CERTIFICATE))
+    der = read_certificate(certificate).public_bytes(Encoding.DER)
     with load_bank(bank).open() as opened:
         opened.add_customer(customer, name, profile=profile)
         enrolled = opened.enrol(customer, der, token=serial)
@@ -251,17 +253,3 @@ def restored(invocation: Invocation, *, bank: str, nothing_lost: bool) -> None:
     invocation.output.result(
         {"voided": voided}, f"Confirmed; challenges voided: {voided}. Check the log next."
     )
-
-
-def _der(data: bytes) -> bytes:
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    from ushield.errors import CertificateInvalid
-
-    if not data.lstrip().startswith(b"-----BEGIN"):
-        return data
-    try:
-        return x509.load_pem_x509_certificate(data).public_bytes(Encoding.DER)
-    except ValueError as error:
-        raise CertificateInvalid("the certificate cannot be read") from error

@@ -12,6 +12,7 @@ from ushield.cli.bank_folder import BankCommand, load_bank
 from ushield.cli.files import FileFailed, read_file, write_file
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 from ushield.cli.output import reason_of
+from ushield.cli.pem_files import read_certificate
 from ushield.cli.presentation import table
 
 __all__ = ["client", "openapi", "serve"]
@@ -113,7 +114,7 @@ def client() -> None:
     "--certificate",
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False),
-    help="Its certificate (PEM), which it shows in TLS.",
+    help="Its certificate (PEM or DER), which it shows in TLS.",
 )
 @click.option(
     "--subject", metavar="NAME", help="The subject of its certificates instead (RFC 4514)."
@@ -194,16 +195,9 @@ def list_clients(invocation: Invocation, *, bank: str) -> None:
 
 
 def _digest(path: str) -> str:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.hashes import SHA256
 
-    from ushield.errors import CertificateInvalid
-
-    try:
-        found = x509.load_pem_x509_certificate(read_file(path, at_most=_MAX_CERTIFICATE))
-    except ValueError as error:
-        raise CertificateInvalid(f"{path}: the certificate cannot be read") from error
-    return found.fingerprint(hashes.SHA256()).hex()
+    return read_certificate(path).fingerprint(SHA256()).hex()
 
 
 def _write_secret(path: str, secret: str) -> None:

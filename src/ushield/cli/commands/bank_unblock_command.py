@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ushield.cli.bank_folder import BankCommand, load_bank
-from ushield.cli.files import NewFile, read_hexadecimal
+from ushield.cli.files import NewFile, new_file_options, read_hexadecimal
 from ushield.cli.invocation import Invocation, pass_invocation
 from ushield.cli.presentation import table
 
@@ -57,10 +57,7 @@ def request(
 @command.command(cls=BankCommand)
 @click.argument("request_id", metavar="REQUEST")
 @_by_option
-@click.option(
-    "-o", "--out", metavar="FILE", required=True, help="Where the answer goes (hexadecimal)."
-)
-@click.option("--force", is_flag=True, help="Replace the file of --out.")
+@new_file_options("the answer goes (hexadecimal)")
 @pass_invocation
 def approve(
     invocation: Invocation, *, bank: str, request_id: str, by: str, out: str, force: bool
