@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         EnrolledAttestation,
     )
     from ushield.bank.authority import DevelopmentAuthority
-    from ushield.bank.challenges import Challenge, ChallengeRecord, ChallengeState
+    from ushield.bank.challenge_records import Challenge, ChallengeRecord, ChallengeState
     from ushield.bank.customers import (
         CertificateState,
         EnrolledCertificate,
@@ -62,7 +62,7 @@ else:
         {
             "attestation": ("AttestationPolicy", "AttestationRegister", "EnrolledAttestation"),
             "authority": ("DevelopmentAuthority",),
-            "challenges": ("Challenge", "ChallengeRecord", "ChallengeState"),
+            "challenge_records": ("Challenge", "ChallengeRecord", "ChallengeState"),
             "customers": ("CertificateState", "EnrolledCertificate", "TokenRecord", "TokenState"),
             "errors": (
                 "AuditBroken",

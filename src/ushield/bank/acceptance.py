@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, bindparam, update
 
 from ushield.bank.audit.entries import record
-from ushield.bank.challenges import ChallengeState
+from ushield.bank.challenge_records import ChallengeState
 from ushield.bank.customers import TokenState
 from ushield.bank.judgement import (
     Acceptance,

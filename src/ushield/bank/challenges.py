@@ -24,7 +24,7 @@ from ushield.bank.errors import (
     CustomerUnknown,
     DuplicateOrder,
 )
-from ushield.bank.moments import instant, microseconds
+from ushield.bank.moments import instant, microseconds, microseconds_of
 from ushield.bank.store.statements import Lookup, Statement
 from ushield.bank.store.store import Conflict
 from ushield.bank.store.tables import challenge, customer
@@ -34,9 +34,6 @@ from ushield.transaction.model import CertificateRenewal, Login, ShopPayment, Tr
 
 __all__ = [
     "MAX_LIFETIME",
-    "Challenge",
-    "ChallengeRecord",
-    "ChallengeState",
     "find_challenge",
     "issue_challenge",
     "withdraw_challenge",
@@ -205,12 +202,12 @@ def find_challenge(connection: Connection, identifier: str, at: int) -> Challeng
 
 
 def _expiry(draft: Transaction, at: int, lifetime: timedelta, longest: timedelta) -> int:
-    latest = at + longest // timedelta(microseconds=1)
+    latest = at + microseconds_of(longest)
     if draft.expires is not None:
         expires_at = microseconds(draft.expires)
     else:
         # A message tells its expiry to the second.
-        expires_at = -(-(at + lifetime // timedelta(microseconds=1)) // _SECOND) * _SECOND
+        expires_at = -(-(at + microseconds_of(lifetime)) // _SECOND) * _SECOND
         latest += _SECOND
     if not at < expires_at <= latest:
         raise TransactionInvalid(

@@ -39,6 +39,7 @@ __all__ = [
     "TokenState",
     "add_customer",
     "change_certificate",
+    "check_customer",
     "check_serial",
     "enrol_certificate",
     "find_certificate",
@@ -73,7 +74,8 @@ class TokenRecord:
     """What the bank knows of a token.
 
     ``counter`` is the highest signature counter accepted from it, ``alarms`` how often a signature
-    came with one that had been passed already, the last time at ``alarmed_at``. ``person`` of the
+    came with one that had been passed already, or a challenge to unblock it did, the last time at
+    ``alarmed_at``. ``person`` of the
     customer has it, and with ``checks`` may check payments; ``None`` is the customer.
     """
 
@@ -149,6 +151,13 @@ def add_customer(
     )
 
 
+def check_customer(connection: Connection, customer_id: str) -> None:
+    """`CustomerUnknown` unless the bank has this customer."""
+    known = select(customer.c.id).where(customer.c.id == customer_id)
+    if connection.execute(known).first() is None:
+        raise CustomerUnknown(f"there is no customer {customer_id}")
+
+
 def enrol_certificate(
     connection: Connection, customer_id: str, der: bytes, token_serial: str, at: int
 ) -> EnrolledCertificate:
@@ -163,11 +172,7 @@ def enrol_certificate(
         raise CertificateInvalid("the certificate cannot be read") from error
     check_serial(token_serial)
     sha256 = hashlib.sha256(der).digest()
-    if (
-        connection.execute(select(customer.c.id).where(customer.c.id == customer_id)).first()
-        is None
-    ):
-        raise CustomerUnknown(f"there is no customer {customer_id}")
+    check_customer(connection, customer_id)
     _register_token(connection, customer_id, token_serial, at)
     known = connection.execute(
         select(certificate.c.token_serial).where(certificate.c.sha256 == sha256)

@@ -17,7 +17,7 @@ from ushield.bank.audit.erasure import erase_customer
 from ushield.bank.audit.sequencer import Sequencer
 from ushield.bank.audit.verification import AuditReport, verify_log
 from ushield.bank.authorities.protocol import RevocationReason
-from ushield.bank.challenges import Challenge, ChallengeRecord
+from ushield.bank.challenge_records import Challenge, ChallengeRecord
 from ushield.bank.clock_check import MOST_SKEW, check_clock
 from ushield.bank.customers import CertificateState, EnrolledCertificate, TokenRecord
 from ushield.bank.errors import DuplicateOrder

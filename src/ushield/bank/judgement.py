@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from ushield.bank.challenges import ChallengeState
+from ushield.bank.challenge_records import ChallengeState
 from ushield.bank.customers import CertificateState, TokenState
 from ushield.bank.moments import instant
 from ushield.bank.rejection import RejectionReason, TransactionRejected

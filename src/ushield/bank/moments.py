@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ushield.errors import InputInvalid
 
-__all__ = ["Clock", "instant", "microseconds", "system_clock"]
+__all__ = ["Clock", "instant", "microseconds", "microseconds_of", "system_clock"]
 
 Clock = Callable[[], datetime]
 """What time it is, as an aware datetime."""
@@ -26,6 +26,11 @@ def microseconds(moment: datetime) -> int:
     if moment.tzinfo is None:
         raise InputInvalid("a time without a zone")
     return (moment - _EPOCH) // _MICROSECOND
+
+
+def microseconds_of(duration: timedelta) -> int:
+    """How many microseconds a duration has."""
+    return duration // _MICROSECOND
 
 
 def instant(value: int) -> datetime:

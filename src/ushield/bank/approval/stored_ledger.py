@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from ushield.bank.approval.ledger import LedgerConflict, ProposalExists, ProposalUnknown
 from ushield.bank.approval.proposal import Endorsement, Proposal, Stage
 from ushield.bank.audit.entries import AuditEvent, Decision, record
-from ushield.bank.challenges import ChallengeState
+from ushield.bank.challenge_records import ChallengeState
 from ushield.bank.customers import TokenState
 from ushield.bank.errors import ChallengeSettled, ChallengeUnknown
 from ushield.bank.moments import Clock, instant, microseconds

@@ -15,7 +15,7 @@ from ushield.bank.archive.columns import SHARD_SCHEMA
 from ushield.bank.archive.errors import ArchiveInvalid
 from ushield.bank.archive.manifest import MANIFEST, manifest_bytes
 from ushield.bank.archive.shard_files import ShardWriter, file_sha256
-from ushield.bank.challenges import ChallengeState
+from ushield.bank.challenge_records import ChallengeState
 from ushield.bank.moments import instant, microseconds
 from ushield.bank.store.statements import Lookup
 from ushield.bank.store.store import Store

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Select, delete, func, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
 from ushield.bank.authorities.protocol import RevocationReason
-from ushield.bank.challenges import ChallengeState
-from ushield.bank.errors import CustomerUnknown
+from ushield.bank.challenge_records import ChallengeState
+from ushield.bank.customers import check_customer
 from ushield.bank.lifecycle.revocation_queue import queue_revocations
 from ushield.bank.store.tables import (
     attestation,
@@ -46,9 +46,7 @@ def erase_customer(connection: Connection, customer_id: str, at: int) -> int:
 
     `CustomerUnknown`; `InputInvalid` if a challenge is live. The certificates are revoked by it.
     """
-    known = select(customer.c.id).where(customer.c.id == customer_id)
-    if connection.execute(known).first() is None:
-        raise CustomerUnknown(f"there is no customer {customer_id}")
+    check_customer(connection, customer_id)
     mine = challenge.c.customer_id == customer_id
     live = connection.execute(
         select(func.count())

@@ -12,7 +12,7 @@ from ushield.bank.audit.entries import AuditEvent, body_digest
 from ushield.bank.audit.hashing import NO_HEAD, leaf_hash, tree_hash
 from ushield.bank.audit.heads import SignedHead
 from ushield.bank.audit.keys import AuditPublicKey
-from ushield.bank.challenges import ChallengeState
+from ushield.bank.challenge_records import ChallengeState
 from ushield.bank.errors import AuditBroken
 from ushield.bank.store.tables import audit_entry, audit_head, challenge, instance
 

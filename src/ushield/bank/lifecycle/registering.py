@@ -14,8 +14,7 @@ from sqlalchemy import Connection, Row, case, insert, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
 from ushield.bank.authorities.protocol import CertificateProfile, new_transaction_id
-from ushield.bank.customers import TokenState, check_serial, find_token
-from ushield.bank.errors import CustomerUnknown
+from ushield.bank.customers import TokenState, check_customer, check_serial, find_token
 from ushield.bank.lifecycle.codes import RegistrationCode
 from ushield.bank.lifecycle.key_request import KeyRequest
 from ushield.bank.lifecycle.policy import EnrolmentPolicy
@@ -27,6 +26,7 @@ from ushield.bank.lifecycle.refusals import (
     EnrolmentSettled,
     RegistrationCodeRefused,
 )
+from ushield.bank.moments import microseconds_of
 from ushield.bank.store.statements import insert_unless_there
 from ushield.bank.store.store import Conflict
 from ushield.bank.store.tables import customer, enrolment, token
@@ -42,7 +42,6 @@ __all__ = [
     "withdraw",
 ]
 
-_MICROSECOND = timedelta(microseconds=1)
 _UNKNOWN_SALT = bytes(16)
 
 
@@ -64,9 +63,7 @@ def register(
     it is until the new one is confirmed. `CustomerUnknown`, `TokenUnknown`; `InputInvalid` if
     ``replaces`` is not the customer's.
     """
-    known = select(customer.c.id).where(customer.c.id == customer_id)
-    if connection.execute(known).first() is None:
-        raise CustomerUnknown(f"there is no customer {customer_id}")
+    check_customer(connection, customer_id)
     if serial is not None:
         check_serial(serial)
     if replaces is not None and find_token(connection, replaces).customer_id != customer_id:
@@ -86,7 +83,7 @@ def register(
             token_serial=serial,
             replaces=replaces,
             registered_at=at,
-            expires_at=at + policy.registration // _MICROSECOND,
+            expires_at=at + microseconds_of(policy.registration),
             changed_at=at,
         )
     )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, exists, select
 from ushield.bank.customers import CertificateState, TokenState
 from ushield.bank.lifecycle.records import EnrolmentState
 from ushield.bank.lifecycle.unblock_records import UnblockState
-from ushield.bank.moments import instant
+from ushield.bank.moments import instant, microseconds_of
 from ushield.bank.store.tables import certificate, enrolment, revocation, token, unblock_request
 from ushield.errors import InputInvalid
 
@@ -26,8 +26,6 @@ __all__ = [
     "UnblockWaiting",
     "find_due",
 ]
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +122,8 @@ def find_due(
     if within < timedelta() or pin_age < timedelta():
         raise InputInvalid("what is due lies ahead: a time that goes back")
     found = [
-        *_expiring(connection, at, at + within // _MICROSECOND),
-        *_old_pins(connection, at, pin_age // _MICROSECOND),
+        *_expiring(connection, at, at + microseconds_of(within)),
+        *_old_pins(connection, at, microseconds_of(pin_age)),
         *_enrolments(connection, at),
         *_unblocking(connection, at),
         *_revocations(connection),

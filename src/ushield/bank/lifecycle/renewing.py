@@ -15,7 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
-from ushield.bank.challenges import Challenge, ChallengeState, issue_challenge
+from ushield.bank.challenge_records import Challenge, ChallengeState
+from ushield.bank.challenges import issue_challenge
 from ushield.bank.customers import CertificateState, TokenState
 from ushield.bank.errors import CertificateUnknown, DuplicateOrder
 from ushield.bank.lifecycle.key_request import KeyRequest

@@ -10,8 +10,7 @@ import secrets
 from sqlalchemy import Connection, exists, func, insert, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
-from ushield.bank.customers import TokenState
-from ushield.bank.errors import CustomerUnknown
+from ushield.bank.customers import TokenState, check_customer
 from ushield.bank.lifecycle.clerks import is_same_clerk
 from ushield.bank.lifecycle.refusals import UnblockReason, UnblockRefused, UnblockSettled
 from ushield.bank.lifecycle.unblock_challenge import UnblockChallenge
@@ -22,7 +21,7 @@ from ushield.bank.lifecycle.unblock_records import (
     find_unblock,
 )
 from ushield.bank.store.store import Conflict
-from ushield.bank.store.tables import customer, token, unblock_request
+from ushield.bank.store.tables import token, unblock_request
 
 __all__ = ["approve", "deny", "find_challenge", "keep_signature", "request"]
 
@@ -40,9 +39,7 @@ def request(
 
     An earlier request of the token that waits is void by it. `CustomerUnknown`.
     """
-    known = select(customer.c.id).where(customer.c.id == customer_id)
-    if connection.execute(known).first() is None:
-        raise CustomerUnknown(f"there is no customer {customer_id}")
+    check_customer(connection, customer_id)
     refusal = _standing(connection, challenge.serial, customer_id)
     before = None
     if refusal is None:

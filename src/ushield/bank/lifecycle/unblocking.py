@@ -17,7 +17,7 @@ from ushield.bank.lifecycle.clerks import check_clerk
 from ushield.bank.lifecycle.refusals import UnblockRefused
 from ushield.bank.lifecycle.unblock_challenge import UnblockChallenge
 from ushield.bank.lifecycle.unblock_records import UnblockRequest, find_unblock
-from ushield.bank.moments import Clock, microseconds, system_clock
+from ushield.bank.moments import Clock, microseconds, microseconds_of, system_clock
 from ushield.bank.store.store import Store
 from ushield.errors import InputInvalid
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["Unblocking"]
 
 T = TypeVar("T")
-_MICROSECOND = timedelta(microseconds=1)
 _LONGEST_LIFETIME = timedelta(days=1)
 
 
@@ -60,7 +59,7 @@ class Unblocking:
         """
         check_clerk(by)
         read = UnblockChallenge.parse(challenge)
-        lifetime = self._lifetime // _MICROSECOND
+        lifetime = microseconds_of(self._lifetime)
         return self._settle(
             lambda connection, at: steps.request(
                 connection, customer, read, by, at, expires_at=at + lifetime

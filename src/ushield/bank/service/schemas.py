@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ushield.bank.approval.proposal import Stage
-from ushield.bank.challenges import MAX_LIFETIME, ChallengeState
+from ushield.bank.challenge_records import ChallengeState
+from ushield.bank.challenges import MAX_LIFETIME
 from ushield.bank.customers import CertificateState, TokenState
 from ushield.bank.facade import MOST_AT_ONCE
 from ushield.bank.lifecycle.records import EnrolmentState
@@ -163,7 +164,10 @@ _NAMED: dict[str, Schema] = {
             "state": {"enum": [each.value for each in TokenState]},
             "counter": {**_COUNT, "description": "The highest accepted from it."},
             "changed": _INSTANT,
-            "alarms": {**_COUNT, "description": "Signatures whose counter had been passed."},
+            "alarms": {
+                **_COUNT,
+                "description": "Signatures, and challenges to unblock, with a counter passed.",
+            },
             "alarmed": nullable(_INSTANT),
             "person": nullable(text(description="Who has it; null is the customer.")),
             "checks": {"type": "boolean", "description": "They may check payments."},

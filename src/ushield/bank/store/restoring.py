@@ -13,7 +13,7 @@ from sqlalchemy import Connection, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
-from ushield.bank.challenges import ChallengeState
+from ushield.bank.challenge_records import ChallengeState
 from ushield.bank.moments import microseconds
 from ushield.bank.store.engine import WRITES, make_engine, store_url
 from ushield.bank.store.failures import translate

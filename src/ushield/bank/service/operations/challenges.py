@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ushield.bank.challenges import ChallengeRecord, ChallengeState
+from ushield.bank.challenge_records import ChallengeRecord, ChallengeState
 from ushield.bank.errors import (
     ChallengeSettled,
     ChallengeUnknown,
