@@ -109,7 +109,7 @@ def test_the_checker_completes_what_the_maker_proposed(firm: Firm) -> None:
     made = firm.sign("li", "A1")
     assert firm.refused("accept", challenge, made)["facts"]["rules"] == ["approvals-missing"]
     proposal = firm.done("propose", challenge, made)
-    assert (proposal["stage"], proposal["complete"]) == ("open", False)
+    assert proposal["stage"] == "open"
     assert (proposal["needed"], proposal["entitled"]) == (1, ["wang"])
     (waiting,) = firm.done("proposals", "--customer", "firm")["proposals"]
     assert waiting == proposal
@@ -117,9 +117,9 @@ def test_the_checker_completes_what_the_maker_proposed(firm: Firm) -> None:
     assert firm.refused("approve", challenge, made)["facts"]["rule"] == "same-person"
     assert firm.refused("accept", challenge, made)["facts"]["reason"] == "challenge-proposed"
     paid = firm.done("approve", challenge, firm.sign("wang", "A1"))
-    assert paid["complete"] is True
-    assert paid["transaction"]["amount"] == "1234.56"
-    assert [each["person"] for each in paid["signed"]] == ["li", "wang"]
+    assert paid["payment"]["amount"] == "1234.56"
+    endorsements = paid["proposal"]["endorsements"]
+    assert [each["person"] for each in endorsements] == ["li", "wang"]
     assert firm.done("proposals") == {"proposals": []}
     (ended,) = firm.done("proposals", "--challenge", challenge)["proposals"]
     assert ended["stage"] == "complete"

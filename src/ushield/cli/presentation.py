@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from ushield.pin import PinState
 if TYPE_CHECKING:
     from ushield.drivers.base import KeyInfo, TokenInfo
     from ushield.keystore import Certificate, Finding
-    from ushield.transaction import Field, Message
+    from ushield.transaction import Field
 
 __all__ = [
     "certificate_facts",
@@ -20,7 +20,6 @@ __all__ = [
     "finding_facts",
     "instant",
     "key_facts",
-    "message_facts",
     "pin_facts",
     "table",
     "token_facts",
@@ -143,21 +142,6 @@ def finding_facts(finding: Finding) -> dict[str, Any]:
     }
 
 
-def message_facts(message: Message) -> dict[str, Any]:
-    """What a message says, for programs: as JSON form, and as the labelled fields."""
-    from ushield.transaction import to_json
-
-    return {
-        "transaction": to_json(message.transaction),
-        "shown": _pairs(message.shown),
-        "hidden": _pairs(message.hidden),
-    }
-
-
 def describe_fields(fields: Sequence[Field]) -> str:
     """The fields for people, a line each."""
     return "\n".join(f"  {field.label}  {field.value}" for field in fields)
-
-
-def _pairs(fields: Sequence[Field]) -> Mapping[str, str]:
-    return {field.label: field.value for field in fields}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +10,7 @@ from ushield.cli.bank_folder import BankCommand, load_bank
 from ushield.cli.bank_rows import rows_for, rows_option
 from ushield.cli.files import read_file
 from ushield.cli.invocation import Invocation, pass_invocation
-from ushield.cli.presentation import describe_fields, message_facts, table
+from ushield.cli.presentation import describe_fields, table
 
 if TYPE_CHECKING:
     from ushield.bank.approval import Proposal
@@ -51,25 +51,28 @@ def approve(
 ) -> None:
     """Take a checker's signature in FILE; the payment is to be carried out if it was the last one.
 
-    Exit code 0 if the signature counts; only `"complete": true`, which comes once, says that the
-    payment is to be carried out. 40, 41 and 42 as of `ushield bank accept`.
+    Exit code 0 if the signature counts; only a `payment`, which comes once, says what is to be
+    carried out. 40, 41 and 42 as of `ushield bank accept`.
 
     Example: ushield bank approve 2f6c0c1e9d3b4a58a7f1e2d3c4b5a697 checker.p7s
     """
     from ushield.bank.approval import ApprovedPayment
+    from ushield.bank.record_facts import proposal_facts
     from ushield.transaction import parse_message
 
     signature = read_file(file, at_most=_MAX_SIGNATURE)
     with load_bank(bank).open() as opened, rows_for(opened, challenge_id, rows) as verified:
         outcome = opened.approvals.approve(challenge_id, signature, rows=verified)
     if not isinstance(outcome, ApprovedPayment):
-        _tell(invocation, outcome)
+        facts = {"proposal": proposal_facts(outcome), "payment": None}
+        invocation.output.result(facts, _text(outcome))
         return
     proposal = outcome.proposal
-    message = parse_message(proposal.message)
+    found = proposal_facts(proposal)
+    shown = parse_message(proposal.message).shown
     invocation.output.result(
-        _facts(proposal) | message_facts(message),
-        f"To be carried out, signed by {_signers(proposal)}:\n{describe_fields(message.shown)}",
+        {"proposal": found, "payment": found["transaction"]},
+        f"To be carried out, signed by {_signers(proposal)}:\n{describe_fields(shown)}",
     )
 
 
@@ -112,32 +115,19 @@ def proposals(
 
     Example: ushield bank proposals --customer firm
     """
+    from ushield.bank.record_facts import proposal_facts
+
     with load_bank(bank).open() as opened:
         desk = opened.approvals
         found = desk.waiting(customer) if challenge_id is None else [desk.find(challenge_id)]
     text = "\n\n".join(_text(each) for each in found) or "Nothing waits."
-    invocation.output.result({"proposals": [_facts(each) for each in found]}, text)
+    invocation.output.result({"proposals": [proposal_facts(each) for each in found]}, text)
 
 
 def _tell(invocation: Invocation, proposal: Proposal) -> None:
-    invocation.output.result(_facts(proposal), _text(proposal))
+    from ushield.bank.record_facts import proposal_facts
 
-
-def _facts(proposal: Proposal) -> dict[str, Any]:
-    return {
-        "challenge": proposal.challenge,
-        "customer": proposal.customer,
-        "stage": proposal.stage.value,
-        "complete": proposal.stage.value == "complete",
-        "needed": proposal.needed,
-        "entitled": sorted(proposal.entitled),
-        "expires": proposal.expires_at.isoformat(),
-        "ended_by": proposal.ended_by,
-        "signed": [
-            {"person": each.person, "token": each.token, "at": each.at.isoformat()}
-            for each in proposal.endorsements
-        ],
-    }
+    invocation.output.result(proposal_facts(proposal), _text(proposal))
 
 
 def _text(proposal: Proposal) -> str:

@@ -12,7 +12,8 @@ from ushield.cli.bank_rows import rows_for, rows_option
 from ushield.cli.batches import currency_of, summarise_rows
 from ushield.cli.files import NewFile, new_file_options, read_file
 from ushield.cli.invocation import Invocation, pass_invocation
-from ushield.cli.presentation import describe_fields, message_facts, table
+from ushield.cli.presentation import describe_fields, table
+from ushield.transaction.message_facts import message_facts
 
 __all__ = ["accept", "challenge", "issue"]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,13 +39,11 @@ def due(invocation: Invocation, *, bank: str, within: int, pin_age: int) -> None
 
     Example: ushield bank due --within 60 --json
     """
+    from ushield.bank.record_facts import reminder_facts
+
     with load_bank(bank).open() as opened:
         found = opened.due(within=timedelta(days=within), pin_age=timedelta(days=pin_age))
-    facts = [
-        {"kind": each.kind}
-        | {name: _plain(value) for name, value in dataclasses.asdict(each).items()}
-        for each in found
-    ]
+    facts = [reminder_facts(each) for each in found]
     lines = [f"{each.due:%Y-%m-%d %H:%M}  {each.kind}  {each.customer_id}" for each in found]
     invocation.output.result({"due": facts}, "\n".join(lines) or "Nothing is due.")
 
@@ -87,9 +84,3 @@ def _facts(each: PendingRevocation) -> dict[str, Any]:
         "attempts": each.attempts,
         "last_error": each.last_error,
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.hex()
-    return value.isoformat() if isinstance(value, datetime) else value

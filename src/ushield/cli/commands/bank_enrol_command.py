@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -118,11 +118,13 @@ def resume(invocation: Invocation, *, bank: str, enrolment_id: str | None, anew:
 
     Example: ushield bank enrol resume
     """
+    from ushield.bank.record_facts import enrolment_facts
+
     if anew and enrolment_id is None:
         raise click.UsageError("--anew is for one enrolment: name it")
     with _opened(bank) as (_, enrolments):
         waiting = [enrolment_id] if enrolment_id is not None else enrolments.waiting()
-        found = [_facts(enrolments.resume(each, anew=anew)) for each in waiting]
+        found = [enrolment_facts(enrolments.resume(each, anew=anew)) for each in waiting]
     lines = [f"{each['enrolment']}  {each['customer']}  {each['state']}" for each in found]
     invocation.output.result({"enrolments": found}, "\n".join(lines) or "Nothing waits.")
 
@@ -232,22 +234,11 @@ def _opened(folder: str) -> Iterator[tuple[Bank, Enrolments]]:
 
 
 def _tell(invocation: Invocation, found: Enrolment, text: str = "") -> None:
-    facts = _facts(found)
-    rows = [(name.replace("_", " "), value or "") for name, value in facts.items()]
+    from ushield.bank.record_facts import enrolment_facts
+
+    facts = enrolment_facts(found)
+    rows = [(name.replace("_", " "), facts[name] or "") for name in facts if name != "pem"]
     invocation.output.result(facts, "\n".join(filter(None, (table(rows), text))))
-
-
-def _facts(found: Enrolment) -> dict[str, Any]:
-    digest = found.certificate_sha256
-    return {
-        "enrolment": found.id,
-        "customer": found.customer_id,
-        "state": found.state.value,
-        "token": found.token,
-        "replaces": found.replaces,
-        "certificate_sha256": None if digest is None else digest.hex(),
-        "expires": found.expires_at.isoformat(),
-    }
 
 
 def _read_attestation(path: str) -> EnrolledAttestation:

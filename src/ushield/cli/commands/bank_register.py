@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -203,12 +202,12 @@ def register(
     facts = {
         "customer": customer,
         "token": serial,
-        **({} if person is None else {"person": person, "checks": "yes" if checks else "no"}),
+        **({} if person is None else {"person": person, "checks": checks}),
         "certificate_sha256": enrolled.sha256.hex(),
         "certificate_serial": enrolled.serial_number,
         "state": enrolled.state.value,
     }
-    rows = [(key.replace("_", " "), value) for key, value in facts.items()]
+    rows = [(key.replace("_", " "), str(value)) for key, value in facts.items()]
     invocation.output.result(facts, f"Registered\n{table(rows)}")
 
 
@@ -220,15 +219,14 @@ def report_loss(invocation: Invocation, *, bank: str, serial: str) -> None:
 
     Example: ushield bank report-loss US00000001
     """
+    from ushield.bank.record_facts import token_facts
+
     with load_bank(bank).open() as opened:
         token = opened.report_loss(serial)
-    facts: dict[str, Any] = {
-        "token": serial,
-        "customer": token.customer_id,
-        "state": token.state.value,
-        "since": token.changed_at.isoformat(),
-    }
-    invocation.output.result(facts, f"Lost since {facts['since']}: {serial} of {token.customer_id}")
+    since = token.changed_at.isoformat()
+    invocation.output.result(
+        token_facts(token), f"Lost since {since}: {serial} of {token.customer_id}"
+    )
 
 
 @click.command(cls=BankCommand)

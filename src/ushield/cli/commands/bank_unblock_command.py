@@ -108,18 +108,12 @@ def _opened(folder: str) -> Iterator[Unblocking]:
 
 
 def _tell(invocation: Invocation, found: UnblockRequest) -> None:
-    facts = {
-        "request": found.id,
-        "state": found.state.value,
-        "customer": found.customer_id,
-        "token": found.token,
-        "counter": found.counter,
-        "answers": found.answers,
-        "requested_by": found.requested_by,
-        "expires": found.expires_at.isoformat(),
-        "decided_by": found.decided_by,
-    }
+    from ushield.bank.record_facts import unblock_facts
+
+    facts = unblock_facts(found)
     rows = [
-        (name.replace("_", " "), "" if each is None else str(each)) for name, each in facts.items()
+        (name.replace("_", " "), "" if each is None else str(each))
+        for name, each in facts.items()
+        if name != "signature"
     ]
     invocation.output.result(facts, table(rows))

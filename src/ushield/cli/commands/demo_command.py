@@ -20,10 +20,11 @@ from ushield.cli.files import FileFailed, write_file
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 from ushield.cli.live_panel import boxed
 from ushield.cli.output import reason_of
-from ushield.cli.presentation import describe_fields, message_facts
+from ushield.cli.presentation import describe_fields
 from ushield.cli.terminal import has_terminal
 from ushield.errors import PinInvalid
 from ushield.pin import PinReference, PinRules
+from ushield.transaction.message_facts import message_facts
 
 if TYPE_CHECKING:
     from ushield.bank.authority import DevelopmentAuthority

@@ -12,9 +12,10 @@ from ushield.cli.choosing import choose_key
 from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
 from ushield.cli.files import NewFile, read_file
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
-from ushield.cli.presentation import describe_fields, message_facts
+from ushield.cli.presentation import describe_fields
 from ushield.cli.secrets import SecretSource, last_try_option, pin_options
 from ushield.cli.touching import Toucher
+from ushield.transaction.message_facts import message_facts
 
 if TYPE_CHECKING:
     from ushield.keystore import PrivateKey

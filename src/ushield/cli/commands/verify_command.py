@@ -10,7 +10,8 @@ import click
 from ushield.cli.batches import CheckedRows, check_rows
 from ushield.cli.files import read_file
 from ushield.cli.invocation import Command, Invocation, pass_invocation
-from ushield.cli.presentation import describe_fields, message_facts, table
+from ushield.cli.presentation import describe_fields, table
+from ushield.transaction.message_facts import message_facts
 
 if TYPE_CHECKING:
     from ushield.bank import BlindTransaction

@@ -8,8 +8,9 @@ import click
 
 from ushield.cli.access import open_session
 from ushield.cli.invocation import Invocation, TokenCommand, pass_invocation
-from ushield.cli.presentation import describe_fields, instant, message_facts
+from ushield.cli.presentation import describe_fields, instant
 from ushield.cli.secrets import SecretSource, last_try_option, pin_options
+from ushield.transaction.message_facts import message_facts
 
 if TYPE_CHECKING:
     from ushield.shield.requests import Voucher

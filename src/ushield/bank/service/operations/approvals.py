@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ushield.bank.approval.ceremony import ApprovedPayment
 from ushield.bank.approval.ledger import ProposalExists, ProposalUnknown
-from ushield.bank.approval.proposal import Proposal
 from ushield.bank.errors import OutcomeUnknown
+from ushield.bank.record_facts import proposal_facts
 from ushield.bank.rejection import TransactionRejected
 from ushield.bank.service.clients import Role
-from ushield.bank.service.messages import message_facts
 from ushield.bank.service.operation import (
     SIGNATURE,
     Answer,
@@ -37,58 +36,39 @@ _REFUSALS = (TransactionRejected, ProposalUnknown, InputInvalid)
 def _propose(call: Call) -> Answer:
     with rows_of(call) as rows:
         proposal = _desk(call).propose(call.parameters["challenge"], signature_of(call), rows=rows)
-    return Answer(status=201, body=_facts(proposal))
+    return Answer(status=201, body=proposal_facts(proposal))
 
 
 def _approve(call: Call) -> Answer:
     with rows_of(call) as rows:
         outcome = _desk(call).approve(call.parameters["challenge"], signature_of(call), rows=rows)
     if isinstance(outcome, ApprovedPayment):
-        facts = _facts(outcome.proposal)
+        facts = proposal_facts(outcome.proposal)
         return Answer(body={"proposal": facts, "payment": facts["transaction"]})
-    return Answer(body={"proposal": _facts(outcome), "payment": None})
+    return Answer(body={"proposal": proposal_facts(outcome), "payment": None})
 
 
 def _withdraw(call: Call) -> Answer:
     found = _desk(call).withdraw(call.parameters["challenge"], call.body["person"])
-    return Answer(body=_facts(found))
+    return Answer(body=proposal_facts(found))
 
 
 def _reject(call: Call) -> Answer:
     found = _desk(call).reject(call.parameters["challenge"], call.body["person"])
-    return Answer(body=_facts(found))
+    return Answer(body=proposal_facts(found))
 
 
 def _find(call: Call) -> Answer:
-    return Answer(body=_facts(_desk(call).find(call.parameters["challenge"])))
+    return Answer(body=proposal_facts(_desk(call).find(call.parameters["challenge"])))
 
 
 def _waiting(call: Call) -> Answer:
     found = _desk(call).waiting(call.parameters.get("customer"))
-    return Answer(body={"proposals": [_facts(each) for each in found]})
+    return Answer(body={"proposals": [proposal_facts(each) for each in found]})
 
 
 def _desk(call: Call) -> ApprovalDesk:
     return call.bank.approvals
-
-
-def _facts(proposal: Proposal) -> dict[str, Any]:
-    from ushield.transaction import parse_message
-
-    return {
-        "challenge": proposal.challenge,
-        "customer": proposal.customer,
-        "stage": proposal.stage.value,
-        "needed": proposal.needed,
-        "entitled": sorted(proposal.entitled),
-        "expires": proposal.expires_at.isoformat(),
-        "ended_by": proposal.ended_by,
-        "endorsements": [
-            {"person": each.person, "token": each.token, "at": each.at.isoformat()}
-            for each in proposal.endorsements
-        ],
-        "transaction": message_facts(parse_message(proposal.message))["transaction"],
-    }
 
 
 OPERATIONS = (

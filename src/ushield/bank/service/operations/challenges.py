@@ -17,7 +17,6 @@ from ushield.bank.judgement import AcceptedTransaction
 from ushield.bank.rejection import RejectionReason, TransactionRejected
 from ushield.bank.service.clients import Role
 from ushield.bank.service.errors import DeadlinePassed
-from ushield.bank.service.messages import message_facts
 from ushield.bank.service.operation import (
     SIGNATURE,
     Answer,
@@ -30,6 +29,7 @@ from ushield.bank.service.operation import (
 from ushield.bank.service.problems import problem
 from ushield.bank.service.schemas import WITH_ROWS, reference
 from ushield.errors import TransactionInvalid
+from ushield.transaction.message_facts import message_facts
 from ushield.transaction.row_files import RowsInvalid
 
 if TYPE_CHECKING:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ushield.bank.attestation import EnrolledAttestation
 from ushield.bank.authorities.errors import CaOutcomeUnknown, CaRefused
 from ushield.bank.errors import CertificateUnknown, CustomerUnknown, TokenUnknown
-from ushield.bank.lifecycle.records import Enrolment
 from ushield.bank.lifecycle.refusals import (
     EnrolmentRefused,
     EnrolmentSettled,
     EnrolmentUnknown,
     RegistrationCodeRefused,
 )
+from ushield.bank.record_facts import enrolment_facts
 from ushield.bank.service.clients import Role
 from ushield.bank.service.errors import NotServed
 from ushield.bank.service.operation import Answer, Call, Operation, base64_member, served
@@ -52,7 +52,7 @@ def _register(call: Call) -> Answer:
 def _enrol(call: Call) -> Answer:
     request = base64_member(call.body, "request")
     found = _enrolments(call).enrol(call.body["code"], request, _attestation(call))
-    return Answer(body=_facts(found))
+    return Answer(body=enrolment_facts(found))
 
 
 def _begin_renewal(call: Call) -> Answer:
@@ -77,27 +77,31 @@ def _begin_renewal(call: Call) -> Answer:
 
 
 def _finish_renewal(call: Call) -> Answer:
-    return Answer(body=_facts(_enrolments(call).finish_renewal(call.parameters["enrolment"])))
+    return Answer(
+        body=enrolment_facts(_enrolments(call).finish_renewal(call.parameters["enrolment"]))
+    )
 
 
 def _find(call: Call) -> Answer:
-    return Answer(body=_facts(_enrolments(call).find(call.parameters["enrolment"])))
+    return Answer(body=enrolment_facts(_enrolments(call).find(call.parameters["enrolment"])))
 
 
 def _withdraw(call: Call) -> Answer:
-    return Answer(body=_facts(_enrolments(call).withdraw(call.parameters["enrolment"])))
+    return Answer(body=enrolment_facts(_enrolments(call).withdraw(call.parameters["enrolment"])))
 
 
 def _resume(call: Call) -> Answer:
     found = _enrolments(call).resume(
         call.parameters["enrolment"], anew=call.body.get("anew", False)
     )
-    return Answer(body=_facts(found))
+    return Answer(body=enrolment_facts(found))
 
 
 def _confirm(call: Call) -> Answer:
     digest = bytes.fromhex(call.body["certificate_sha256"])
-    return Answer(body=_facts(_enrolments(call).confirm(call.parameters["enrolment"], digest)))
+    return Answer(
+        body=enrolment_facts(_enrolments(call).confirm(call.parameters["enrolment"], digest))
+    )
 
 
 def _waiting(call: Call) -> Answer:
@@ -113,21 +117,6 @@ def _attestation(call: Call) -> EnrolledAttestation:
 
 def _enrolments(call: Call) -> Enrolments:
     return served(call.backing.enrolments, "CA that certifies tokens")
-
-
-def _facts(found: Enrolment) -> dict[str, Any]:
-    return {
-        "enrolment": found.id,
-        "customer": found.customer_id,
-        "state": found.state.value,
-        "token": found.token,
-        "replaces": found.replaces,
-        "certificate_sha256": found.certificate_sha256 and found.certificate_sha256.hex(),
-        "pem": found.pem.decode() or None,
-        "registered": found.registered_at.isoformat(),
-        "expires": found.expires_at.isoformat(),
-        "changed": found.changed_at.isoformat(),
-    }
 
 
 OPERATIONS = (

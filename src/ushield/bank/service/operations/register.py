@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from ushield.bank.customers import CertificateState, EnrolledCertificate, TokenRecord
+from ushield.bank.customers import CertificateState
 from ushield.bank.errors import CertificateUnknown, CustomerUnknown, DuplicateEntry, TokenUnknown
+from ushield.bank.record_facts import certificate_facts, reminder_facts, token_facts
 from ushield.bank.service.clients import Role
 from ushield.bank.service.operation import Answer, Call, Operation, base64_member
 from ushield.bank.service.schemas import Schema, reference
 from ushield.errors import CertificateInvalid, InputInvalid
 
 if TYPE_CHECKING:
-    from ushield.bank.lifecycle.reminders import Reminder
+    pass
 
 __all__ = ["OPERATIONS"]
 
@@ -39,34 +39,34 @@ def _enrol(call: Call) -> Answer:
         base64_member(call.body, "certificate"),
         token=call.body["token"],
     )
-    return Answer(body=_certificate_facts(enrolled))
+    return Answer(body=certificate_facts(enrolled))
 
 
 def _certificate(call: Call) -> Answer:
     found = call.bank.certificate(bytes.fromhex(call.parameters["sha256"]))
-    return Answer(body=_certificate_facts(found))
+    return Answer(body=certificate_facts(found))
 
 
 def _change_certificate(call: Call) -> Answer:
     changed = call.bank.change_certificate(
         bytes.fromhex(call.parameters["sha256"]), CertificateState(call.body["state"])
     )
-    return Answer(body=_certificate_facts(changed))
+    return Answer(body=certificate_facts(changed))
 
 
 def _token(call: Call) -> Answer:
-    return Answer(body=_token_facts(call.bank.token(call.parameters["token"])))
+    return Answer(body=token_facts(call.bank.token(call.parameters["token"])))
 
 
 def _assign(call: Call) -> Answer:
     assigned = call.bank.assign(
         call.parameters["token"], call.body["person"], checks=call.body.get("checks", False)
     )
-    return Answer(body=_token_facts(assigned))
+    return Answer(body=token_facts(assigned))
 
 
 def _report_loss(call: Call) -> Answer:
-    return Answer(body=_token_facts(call.bank.report_loss(call.parameters["token"])))
+    return Answer(body=token_facts(call.bank.report_loss(call.parameters["token"])))
 
 
 def _due(call: Call) -> Answer:
@@ -74,43 +74,7 @@ def _due(call: Call) -> Answer:
         within=timedelta(days=call.parameters.get("within", 30)),
         pin_age=timedelta(days=call.parameters.get("pin_age", 365)),
     )
-    return Answer(body={"due": [_reminder_facts(each) for each in found]})
-
-
-def _reminder_facts(found: Reminder) -> dict[str, Any]:
-    facts = {name: _plain(value) for name, value in dataclasses.asdict(found).items()}
-    return {"kind": found.kind, "customer": facts.pop("customer_id"), **facts}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.hex()
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def _certificate_facts(found: EnrolledCertificate) -> dict[str, Any]:
-    return {
-        "sha256": found.sha256.hex(),
-        "serial_number": found.serial_number,
-        "token": found.token_serial,
-        "customer": found.customer_id,
-        "state": found.state.value,
-        "changed": found.changed_at.isoformat(),
-    }
-
-
-def _token_facts(found: TokenRecord) -> dict[str, Any]:
-    return {
-        "token": found.serial,
-        "customer": found.customer_id,
-        "state": found.state.value,
-        "counter": found.counter,
-        "changed": found.changed_at.isoformat(),
-        "alarms": found.alarms,
-        "alarmed": found.alarmed_at and found.alarmed_at.isoformat(),
-        "person": found.person,
-        "checks": found.checks,
-    }
+    return Answer(body={"due": [reminder_facts(each) for each in found]})
 
 
 OPERATIONS = (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ushield.bank.errors import CustomerUnknown
 from ushield.bank.lifecycle.refusals import UnblockRefused, UnblockSettled, UnblockUnknown
-from ushield.bank.lifecycle.unblock_records import UnblockRequest
+from ushield.bank.record_facts import unblock_facts
 from ushield.bank.service.clients import Role
 from ushield.bank.service.errors import CallerUnknown, NotServed
 from ushield.bank.service.operation import Answer, Call, Operation, base64_member, served
@@ -28,21 +27,23 @@ _ERRORS = (NotServed, UnblockUnknown, UnblockRefused, UnblockSettled)
 def _ask(call: Call) -> Answer:
     challenge = base64_member(call.body, "challenge")
     found = _unblocking(call).request(call.body["customer"], challenge, by=_clerk(call))
-    return Answer(status=201, body=_facts(found))
+    return Answer(status=201, body=unblock_facts(found))
 
 
 def _approve(call: Call) -> Answer:
     return Answer(
-        body=_facts(_unblocking(call).approve(call.parameters["request"], by=_clerk(call)))
+        body=unblock_facts(_unblocking(call).approve(call.parameters["request"], by=_clerk(call)))
     )
 
 
 def _deny(call: Call) -> Answer:
-    return Answer(body=_facts(_unblocking(call).deny(call.parameters["request"], by=_clerk(call))))
+    return Answer(
+        body=unblock_facts(_unblocking(call).deny(call.parameters["request"], by=_clerk(call)))
+    )
 
 
 def _find(call: Call) -> Answer:
-    return Answer(body=_facts(_unblocking(call).find(call.parameters["request"])))
+    return Answer(body=unblock_facts(_unblocking(call).find(call.parameters["request"])))
 
 
 def _unblocking(call: Call) -> Unblocking:
@@ -54,24 +55,6 @@ def _clerk(call: Call) -> str:
     if call.client is None:
         raise CallerUnknown("a clerk has a name")
     return call.client.name
-
-
-def _facts(found: UnblockRequest) -> dict[str, Any]:
-    signature = found.signature
-    return {
-        "request": found.id,
-        "token": found.token,
-        "customer": found.customer_id,
-        "counter": found.counter,
-        "answers": found.answers,
-        "state": found.state.value,
-        "requested_by": found.requested_by,
-        "requested": found.requested_at.isoformat(),
-        "expires": found.expires_at.isoformat(),
-        "decided_by": found.decided_by,
-        "decided": found.decided_at and found.decided_at.isoformat(),
-        "signature": None if signature is None else base64.b64encode(signature).decode(),
-    }
 
 
 OPERATIONS = (
