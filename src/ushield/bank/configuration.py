@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ushield.bank.trust import TrustStore
 
 __all__ = [
+    "AUDIT_PUBLIC_KEY",
     "FILE_NAME",
     "AttestationConfiguration",
     "BankConfiguration",
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 FILE_NAME = "bank.toml"
+AUDIT_PUBLIC_KEY = "audit-public.pem"
+"""The file for whoever verifies the log, beside ``bank.toml``."""
 _LONGEST = 1 << 16
 _LONGEST_CA = 1 << 24
 

@@ -273,3 +273,12 @@ def test_a_client_s_token_is_in_its_file_alone(branch: Branch) -> None:
     branch.cli(*add, code=2)
     branch.cli("client", "add", "wang", "--role", "clerk", code=2)
     assert len(branch.cli("client", "list")["clients"]) == 1
+
+
+def test_clients_are_believed_whatever_the_umask_lets_others(branch: Branch) -> None:
+    before = os.umask(0o002)
+    try:
+        branch.cli("client", "add", "wang", "--role", "clerk", "--subject", "CN=wang")
+    finally:
+        os.umask(before)
+    assert len(branch.cli("client", "list")["clients"]) == 2

@@ -22,6 +22,7 @@ from ushield.bank.authorities.key import AuthorityKey
 from ushield.bank.authorities.protocol import RevocationReason
 from ushield.bank.authorities.records import Revocation
 from ushield.bank.moments import Clock, system_clock
+from ushield.bank.revocation.crl import load_crl
 from ushield.bank.store.store import Store
 from ushield.bank.whole_files import write_durably
 from ushield.errors import AuthorityError, InputInvalid
@@ -102,7 +103,7 @@ class CrlPublisher:
                 there = self._read(path)
                 if there > _number(crl):
                     if there <= self._store.read(self._last):
-                        return _load(path.read_bytes())
+                        return load_crl(path.read_bytes())
                     self._skip(there)
                     crl = self.make()
                 _replace(path, crl.public_bytes(Encoding.PEM if pem else Encoding.DER))
@@ -114,7 +115,7 @@ class CrlPublisher:
     def _read(self, path: Path) -> int:
         """The number of the CRL of this CA in a file; 0 for anything else."""
         try:
-            found = _load(path.read_bytes())
+            found = load_crl(path.read_bytes())
             key = self._key.certificate.public_key()
             # A CA's key is of a kind that signs.
             if not found.is_signature_valid(key):  # type: ignore[arg-type]
@@ -158,12 +159,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _load(data: bytes) -> x509.CertificateRevocationList:
-    if data.startswith(b"-----BEGIN"):
-        return x509.load_pem_x509_crl(data)
-    return x509.load_der_x509_crl(data)
 
 
 def _number(crl: x509.CertificateRevocationList) -> int:

@@ -19,7 +19,7 @@ from ushield.bank.revocation.evidence import (
     usage_of,
 )
 
-__all__ = ["MAX_CRL", "CrlHeading", "RevocationList"]
+__all__ = ["MAX_CRL", "CrlHeading", "RevocationList", "load_crl"]
 
 MAX_CRL = 1 << 26
 """Longest CRL that is looked at, in bytes: about two million entries."""
@@ -106,14 +106,20 @@ class RevocationList:
         return at < self.next_update
 
 
+def load_crl(data: bytes) -> x509.CertificateRevocationList:
+    """A CRL in DER or PEM, which nobody has checked yet; `ValueError` if it cannot be read."""
+    if data.lstrip().startswith(b"-----BEGIN"):
+        return x509.load_pem_x509_crl(data)
+    return x509.load_der_x509_crl(data)
+
+
 def _checked(
     data: bytes, issuers: Sequence[x509.Certificate], now: datetime
 ) -> tuple[CrlHeading, x509.CertificateRevocationList]:
     if len(data) > MAX_CRL:
         raise RevocationInvalid(f"{len(data)} bytes, at most {MAX_CRL} are looked at")
     try:
-        is_pem = data.lstrip().startswith(b"-----BEGIN")
-        crl = x509.load_pem_x509_crl(data) if is_pem else x509.load_der_x509_crl(data)
+        crl = load_crl(data)
         issuer = _issuer(crl, issuers)
         scope = _scope(crl)
         next_update = check_period(crl.last_update_utc, crl.next_update_utc, now)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["backing_of"]
 
-_PUBLIC_KEY = "audit-public.pem"
-
 
 def backing_of(configuration: BankConfiguration, bank: Bank) -> Backing:
     """All that is there; what is not, its operations tell (`NotServed`).
@@ -40,8 +38,9 @@ def _audit_signer(configuration: BankConfiguration) -> FileAuditSigner | None:
 
 def _audit_key(configuration: BankConfiguration) -> AuditPublicKey | None:
     from ushield.bank.audit.keys import load_public_key
+    from ushield.bank.configuration import AUDIT_PUBLIC_KEY
 
-    path = Path(configuration.folder, _PUBLIC_KEY)
+    path = Path(configuration.folder, AUDIT_PUBLIC_KEY)
     return load_public_key(path.read_bytes()) if path.exists() else None
 
 
@@ -70,12 +69,10 @@ def _of_authority(configuration: BankConfiguration, bank: Bank) -> dict[str, Any
 
 def _read_crl(path: Path) -> bytes | None:
     """The CRL (DER) as it was published last, in either form."""
-    from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
+
+    from ushield.bank.revocation.crl import load_crl
 
     if not path.exists():
         return None
-    data = path.read_bytes()
-    if not data.startswith(b"-----BEGIN"):
-        return data
-    return x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
+    return load_crl(path.read_bytes()).public_bytes(Encoding.DER)

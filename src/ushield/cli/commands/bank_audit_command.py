@@ -124,8 +124,9 @@ def verify(invocation: Invocation, *, bank: str, anchors: str | None, key: str |
     from ushield.bank.audit.export import LONGEST_FILE
     from ushield.bank.audit.heads import read_heads
     from ushield.bank.audit.keys import load_public_key
+    from ushield.bank.configuration import AUDIT_PUBLIC_KEY
 
-    path = key or str(Path(bank) / "audit-public.pem")
+    path = key or str(Path(bank) / AUDIT_PUBLIC_KEY)
     public = load_public_key(read_file(path, at_most=_MAX_KEY))
     known: tuple[SignedHead, ...] = ()
     if anchors is not None:

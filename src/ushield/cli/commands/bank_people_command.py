@@ -45,13 +45,11 @@ def assign(invocation: Invocation, *, bank: str, serial: str, person: str, check
 
     Example: ushield bank assign US00000001 wang --checks
     """
+    from ushield.bank.record_facts import token_facts
+
     with load_bank(bank).open() as opened:
         token = opened.assign(serial, person, checks=checks)
-    facts = {
-        "token": serial,
-        "customer": token.customer_id,
-        "person": token.person,
-        "checks": token.checks,
-    }
     may = ", who may check payments of others" if token.checks else ""
-    invocation.output.result(facts, f"{serial} of {token.customer_id}: {token.person}{may}")
+    invocation.output.result(
+        token_facts(token), f"{serial} of {token.customer_id}: {token.person}{may}"
+    )

@@ -17,7 +17,6 @@ from ushield.cli.presentation import table
 __all__ = ["init", "register", "report_loss", "restored"]
 
 _MAX_CA = 1 << 22
-_PUBLIC_KEY = "audit-public.pem"
 _UNBLOCK_KEY = "unblock-key.pem"
 _UNBLOCK_PUBLIC_KEY = "unblock-public.pem"
 
@@ -111,12 +110,12 @@ def _settings(store: str | None, *, accept_virtual: bool) -> list[str]:
 def _make(folder: Path, trusted: bytes, lines: list[str]) -> None:
     from ushield.bank import TrustStore
     from ushield.bank.audit.keys import FileAuditSigner
-    from ushield.bank.configuration import FILE_NAME
+    from ushield.bank.configuration import AUDIT_PUBLIC_KEY, FILE_NAME
 
     TrustStore.load(trusted)
     _make_folder(folder)
     signer = FileAuditSigner.create(folder / "audit-key.pem")
-    write_file(str(folder / _PUBLIC_KEY), signer.public_pem, replace=True)
+    write_file(str(folder / AUDIT_PUBLIC_KEY), signer.public_pem, replace=True)
     _make_unblock_key(folder)
     write_file(str(folder / "ca.pem"), trusted, replace=False)
     # Written last: a folder without it is no bank yet.

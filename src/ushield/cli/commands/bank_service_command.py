@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ushield.cli.bank_folder import BankCommand, load_bank
-from ushield.cli.files import FileFailed, read_file, write_file
+from ushield.cli.files import FileFailed, read_file
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 from ushield.cli.output import reason_of
 from ushield.cli.pem_files import read_certificate
@@ -137,6 +137,7 @@ def add(
 
     Example: ushield bank client add payments --role payments --token-out payments.token
     """
+    from ushield.bank.key_files import write_private
     from ushield.bank.service import Client, Role
     from ushield.bank.service.clients import new_token, token_digest
     from ushield.bank.service.configuration import (
@@ -147,6 +148,8 @@ def add(
 
     if token_out is None and certificate is None and subject is None:
         raise click.UsageError("--token-out, --certificate or --subject is due")
+    if token_out is not None and os.path.lexists(token_out):
+        raise click.UsageError(f"{token_out} exists")
     load_bank(bank)
     ServiceConfiguration.load(bank)
     token = None if token_out is None else new_token()
@@ -162,8 +165,8 @@ def add(
     text = before + ("\n" if before else "") + client_table(new)
     ServiceConfiguration.parse(text)
     if token is not None and token_out is not None:
-        _write_secret(token_out, token)
-    write_file(str(path), text.encode(), replace=True)
+        write_private(token_out, f"{token}\n".encode())
+    _write_clients(path, text)
     facts = {"client": name, "roles": sorted(roles), "token_file": token_out}
     rows = [("client", name), ("roles", ", ".join(sorted(roles))), ("token", token_out or "")]
     invocation.output.result(facts, table(rows))
@@ -200,12 +203,14 @@ def _digest(path: str) -> str:
     return read_certificate(path).fingerprint(SHA256()).hex()
 
 
-def _write_secret(path: str, secret: str) -> None:
+def _write_clients(path: Path, text: str) -> None:
+    from ushield.bank.whole_files import write_durably
+
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(secret + "\n")
-    except FileExistsError:
-        raise click.UsageError(f"{path} exists") from None
+        # What others may change would not be believed, whatever the umask lets them.
+        mode = path.stat().st_mode if path.exists() else 0o600
+        with write_durably(path) as stream:
+            os.fchmod(stream.fileno(), mode & 0o644)
+            stream.write(text.encode())
     except OSError as error:
         raise FileFailed(f"{path}: {reason_of(error)}") from error
