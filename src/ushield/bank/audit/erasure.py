@@ -31,7 +31,7 @@ from ushield.bank.store.tables import (
 )
 from ushield.errors import InputInvalid
 
-__all__ = ["erase_customer"]
+__all__ = ["erase_certificate", "erase_customer"]
 
 _ERASED = b""
 
@@ -83,6 +83,18 @@ def erase_customer(connection: Connection, customer_id: str, at: int) -> int:
     ).rowcount
     record(connection, [Decision(at, AuditEvent.ERASED, facts={"entries": erased})])
     return erased
+
+
+def erase_certificate(connection: Connection, sha256: bytes) -> None:
+    """Erase one certificate that came when its customer was erased already."""
+    this = certificate.c.sha256 == sha256
+    connection.execute(
+        update(ca_transaction)
+        .where(ca_transaction.c.certificate.in_(select(certificate.c.der).where(this)))
+        .values(certificate=_ERASED)
+    )
+    for table in (ca_certificate, certificate):
+        connection.execute(update(table).where(table.c.sha256 == sha256).values(der=_ERASED))
 
 
 def _erase_at_the_ca(connection: Connection, serials: Select[tuple[str]]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Row, select, update
 
 from ushield.bank.attestation import EnrolledAttestation
 from ushield.bank.audit.entries import AuditEvent, Decision, record
+from ushield.bank.audit.erasure import erase_certificate
 from ushield.bank.authorities.protocol import (
     CertificateProfile,
     RevocationReason,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Order",
+    "check_renewed",
     "confirm",
     "read_order",
     "record_issued",
@@ -103,26 +105,38 @@ def renew_order(connection: Connection, identifier: str, at: int) -> None:
 
 def record_issued(
     connection: Connection, identifier: str, der: bytes, chain: str, at: int
-) -> Enrolment | EnrolmentRefused:
+) -> Enrolment | EnrolmentRefused | EnrolmentSettled:
     """Take signatures by the certificate ``der`` from now on; ``chain`` is PEM.
 
     If another process was quicker, what it recorded stands. If the token was lost since it was
-    requested, no signature is taken by it, and the CA is to revoke it.
+    requested, or the certificate that is renewed is not good any more, no signature is taken by
+    the new one. Whatever is not taken, the CA is to revoke.
     """
     row = connection.execute(
         select(enrolment).where(enrolment.c.id == identifier).with_for_update()
     ).one()
-    if row.state != EnrolmentState.REQUESTED:
-        found = find_enrolment(connection, identifier, at)
-        return found if found.certificate is not None else _lost(found)
+    # Its row stays locked: neither a loss nor a revocation passes in between.
     standing = connection.execute(
         select(token.c.state).where(token.c.serial == row.token_serial).with_for_update()
     ).scalar_one()
     sha256 = hashlib.sha256(der).digest()
+    found = find_enrolment(connection, identifier, at)
+    late: EnrolmentRefused | None = None
     if standing != TokenState.ACTIVE:
-        keep_revoked(connection, der, row.token_serial, at)
-        queue_revocations(connection, [sha256], RevocationReason.KEY_COMPROMISE, at)
-        return _refuse_late(connection, identifier, at)
+        late = EnrolmentRefused(
+            f"token {found.token} was reported lost", reason=EnrolmentReason.TOKEN_LOST
+        )
+    elif row.renews is not None:
+        late = check_renewed(connection, row.renews)
+    if row.state != EnrolmentState.REQUESTED:
+        if row.certificate_sha256 != sha256:
+            _discard(connection, row, der, at)
+        return found if found.certificate is not None else late or _settled(found)
+    if late is not None:
+        _discard(connection, row, der, at)
+        _move(connection, identifier, EnrolmentState.VOID, at)
+        _record(connection, AuditEvent.ENROLMENT_VOID, found, at, reason=late.reason.value)
+        return late
     enrol_certificate(connection, row.customer_id, der, row.token_serial, at)
     keep_attestation(connection, sha256, EnrolledAttestation(row.attestation, row.device))
     _move(connection, identifier, EnrolmentState.ISSUED, at, sha256=sha256, chain=chain)
@@ -131,19 +145,32 @@ def record_issued(
     return found
 
 
-def _refuse_late(connection: Connection, identifier: str, at: int) -> EnrolmentRefused:
-    _move(connection, identifier, EnrolmentState.VOID, at)
-    found = find_enrolment(connection, identifier, at)
-    _record(
-        connection, AuditEvent.ENROLMENT_VOID, found, at, reason=EnrolmentReason.TOKEN_LOST.value
-    )
-    return _lost(found)
+def check_renewed(connection: Connection, sha256: bytes) -> EnrolmentRefused | None:
+    """Why the certificate of this SHA-256 may not be followed by another one, if it may not.
 
-
-def _lost(found: Enrolment) -> EnrolmentRefused:
+    Its token's row is locked by whoever asks.
+    """
+    standing = connection.execute(
+        select(certificate.c.state).where(certificate.c.sha256 == sha256)
+    ).scalar_one()
+    if standing == CertificateState.ACTIVE:
+        return None
     return EnrolmentRefused(
-        f"token {found.token} was reported lost", reason=EnrolmentReason.TOKEN_LOST
+        f"the certificate is {standing}", reason=EnrolmentReason.CERTIFICATE_NOT_ACTIVE
     )
+
+
+def _discard(connection: Connection, row: Row[Any], der: bytes, at: int) -> None:
+    """Have a certificate revoked that nobody is to use; once is enough."""
+    sha256 = hashlib.sha256(der).digest()
+    known = select(certificate.c.sha256).where(certificate.c.sha256 == sha256)
+    if connection.execute(known).first() is not None:
+        return
+    keep_revoked(connection, der, row.token_serial, at)
+    queue_revocations(connection, [sha256], RevocationReason.CESSATION_OF_OPERATION, at)
+    if row.subject is None:
+        # The customer was erased meanwhile.
+        erase_certificate(connection, sha256)
 
 
 def record_refused(connection: Connection, identifier: str, code: str, at: int) -> Enrolment:

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Row, insert, select, update
 from ushield.bank.audit.entries import AuditEvent, Decision, record
 from ushield.bank.challenge_records import Challenge, ChallengeState
 from ushield.bank.challenges import issue_challenge
-from ushield.bank.customers import CertificateState, TokenState
+from ushield.bank.customers import TokenState
 from ushield.bank.errors import CertificateUnknown, DuplicateOrder
+from ushield.bank.lifecycle.issuing import check_renewed
 from ushield.bank.lifecycle.key_request import KeyRequest
 from ushield.bank.lifecycle.policy import EnrolmentPolicy
 from ushield.bank.lifecycle.records import Enrolment, EnrolmentState, find_enrolment
@@ -137,9 +138,10 @@ def authorise_renewal(
             ),
             at,
         )
-    lost = _lost(connection, found)
-    if lost is not None:
-        return _refused(connection, found, lost, at)
+    # First the token, whose row is locked by that.
+    refusal = _lost(connection, found) or check_renewed(connection, signed.certificate_sha256)
+    if refusal is not None:
+        return _refused(connection, found, refusal, at)
     changed = connection.execute(
         update(enrolment)
         .where(enrolment.c.id == identifier, enrolment.c.state == EnrolmentState.REGISTERED.value)
@@ -157,13 +159,9 @@ def _renewable(
     refusal = check_token(connection, row.customer_id, row.token_serial, asked, at)
     if refusal is not None:
         return refusal
-    standing = connection.execute(
-        select(certificate.c.state).where(certificate.c.sha256 == row.sha256)
-    ).scalar_one()
-    if standing != CertificateState.ACTIVE:
-        return EnrolmentRefused(
-            f"the certificate is {standing}", reason=EnrolmentReason.CERTIFICATE_NOT_ACTIVE
-        )
+    refusal = check_renewed(connection, row.sha256)
+    if refusal is not None:
+        return refusal
     if row.not_after is not None and row.not_after <= at:
         return EnrolmentRefused(
             "the certificate has expired; register the customer anew",

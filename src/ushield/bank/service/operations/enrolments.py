@@ -154,7 +154,14 @@ OPERATIONS = (
         roles=_BOTH,
         body=reference("EnrolmentRequest"),
         answers={200: reference("Enrolment")},
-        errors=(NotServed, RegistrationCodeRefused, EnrolmentRefused, InputInvalid, *_CA),
+        errors=(
+            NotServed,
+            RegistrationCodeRefused,
+            EnrolmentRefused,
+            EnrolmentSettled,
+            InputInvalid,
+            *_CA,
+        ),
     ),
     Operation(
         name="enrolment",
