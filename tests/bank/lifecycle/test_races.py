@@ -135,3 +135,24 @@ def test_so_is_one_whose_enrolment_was_closed_meanwhile(at: Desk, ca: list[Ca]) 
     number = x509.load_der_x509_certificate(orphan).serial_number
     assert at.authority.certificate(number).der == b""
     assert at.bench.bank.certificate(sha256(orphan).digest()).der == b""
+
+
+def test_what_the_ca_issued_before_a_crash_is_erased_with_its_customer(
+    at: Desk, ca: list[Ca]
+) -> None:
+    token = HeldToken("US-alice")
+    at.bench.bank.add_customer("alice")
+    registration = at.enrolments.register("alice")
+
+    def crash() -> None:
+        raise KeyboardInterrupt
+
+    ca[0].then = crash
+    with pytest.raises(KeyboardInterrupt):
+        at.enrolments.enrol(registration.code, token.request(), token.attestation())
+    (orphan,) = ca[0].issued
+    at.bench.bank.erase("alice")
+    number = x509.load_der_x509_certificate(orphan).serial_number
+    known = at.authority.certificate(number)
+    assert known.der == b""
+    assert known.revocation is not None

@@ -65,6 +65,7 @@ def erase_customer(connection: Connection, customer_id: str, at: int) -> int:
     connection.execute(delete(spending).where(spending.c.customer_id == customer_id))
     serials = select(token.c.serial).where(token.c.customer_id == customer_id)
     _erase_at_the_ca(connection, serials)
+    _erase_orders(connection, customer_id, at)
     connection.execute(
         update(certificate)
         .where(certificate.c.token_serial.in_(serials))
@@ -108,6 +109,32 @@ def _erase_at_the_ca(connection: Connection, serials: Select[tuple[str]]) -> Non
     connection.execute(
         update(ca_transaction)
         .where(ca_transaction.c.certificate.in_(select(certificate.c.der).where(theirs)))
+        .values(certificate=_ERASED)
+    )
+
+
+def _erase_orders(connection: Connection, customer_id: str, at: int) -> None:
+    """What a CA issued, and no process lived to enrol: nobody is to have it."""
+    orders = select(enrolment.c.transaction_id).where(
+        enrolment.c.customer_id == customer_id, enrolment.c.transaction_id.is_not(None)
+    )
+    connection.execute(
+        update(ca_certificate)
+        .where(
+            ca_certificate.c.transaction_id.in_(orders),
+            ca_certificate.c.sha256.not_in(select(certificate.c.sha256)),
+        )
+        .values(
+            der=_ERASED,
+            revoked_at=func.coalesce(ca_certificate.c.revoked_at, at),
+            reason=func.coalesce(
+                ca_certificate.c.reason, RevocationReason.CESSATION_OF_OPERATION.value
+            ),
+        )
+    )
+    connection.execute(
+        update(ca_transaction)
+        .where(ca_transaction.c.id.in_(orders), ca_transaction.c.certificate.is_not(None))
         .values(certificate=_ERASED)
     )
 
