@@ -95,3 +95,38 @@ def test_nothing_of_an_earlier_demo_is_overwritten(tmp_path: Path, name: str) ->
 def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     assert run("demo", "--out", str(tmp_path / "file" / "out")).exit_code == 50
+
+
+def test_the_bank_takes_the_payment_once_and_goes_on_in_its_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    facts = told(
+        run(
+            "--json",
+            "demo",
+            "--key",
+            "p256",
+            "--virtual-press",
+            "ok",
+            "--bank",
+            "--out",
+            str(folder),
+        )
+    )
+    bank = folder / "bank"
+    assert (facts["bank"], facts["replay"]) == (str(bank), "challenge-replayed")
+    again = run(
+        "bank", "accept", "--bank", str(bank), facts["challenge"], facts["files"]["payment.p7s"]
+    )
+    assert again.exit_code == 40
+    log = told(run("--json", "bank", "audit", "verify", "--bank", str(bank)))
+    # The second refusal is not sealed yet.
+    assert (log["entries"], log["pending"]) == (facts["log_entries"], 1)
+    assert told(run("--json", "bank", "due", "--bank", str(bank)))["due"] == []
+
+
+def test_a_payment_that_is_not_confirmed_reaches_no_bank(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    more = ("--virtual-press", "cancel", "--bank")
+    assert run("demo", "--key", "p256", "--out", str(folder), *more).exit_code == 30
+    assert run("demo", "--out", str(folder)).exit_code == 2
+    assert run("bank", "audit", "verify", "--bank", str(folder / "bank")).exit_code == 0

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from ushield.cli.bank_folder import BankCommand, load_bank
-from ushield.cli.files import FileFailed, read_file, write_file
+from ushield.cli.bank_making import (
+    UNBLOCK_KEY,
+    make_bank,
+    make_bank_with_own_ca,
+    make_unblock_key,
+    settings_of,
+)
+from ushield.cli.files import read_file
 from ushield.cli.invocation import Command, Invocation, pass_invocation
-from ushield.cli.output import reason_of
 from ushield.cli.pem_files import read_certificate
 from ushield.cli.presentation import table
 
 __all__ = ["init", "register", "report_loss", "restored"]
 
 _MAX_CA = 1 << 22
-_UNBLOCK_KEY = "unblock-key.pem"
-_UNBLOCK_PUBLIC_KEY = "unblock-public.pem"
 
 
 @click.command(cls=Command)
@@ -76,82 +79,20 @@ def init(
             raise click.UsageError("a new bank wants --ca or --own-ca")
         if ca_passphrase_file is not None and own_ca is None:
             raise click.UsageError("--ca-passphrase-file goes with --own-ca")
-        lines = _settings(store, accept_virtual=accept_virtual)
+        settings = settings_of(store, accept_virtual=accept_virtual)
         if ca is not None:
-            _make(Path(folder), read_file(ca, at_most=_MAX_CA), lines)
+            make_bank(Path(folder), read_file(ca, at_most=_MAX_CA), settings)
         else:
-            _make_with_own_ca(Path(folder), own_ca or "", ca_passphrase_file, lines)
+            make_bank_with_own_ca(Path(folder), own_ca or "", ca_passphrase_file, settings)
     elif ca or own_ca or ca_passphrase_file or store or accept_virtual:
         raise click.UsageError(f"{folder} is a bank already; edit its {FILE_NAME}")
     configuration = load_bank(folder)
-    if configuration.unblock_key == _UNBLOCK_KEY and not (Path(folder) / _UNBLOCK_KEY).exists():
-        _make_unblock_key(Path(folder))
+    if configuration.unblock_key == UNBLOCK_KEY and not (Path(folder) / UNBLOCK_KEY).exists():
+        make_unblock_key(Path(folder))
     made = create_store(configuration.url, system_clock())
     facts = {"bank": folder, "new": is_new, "tables": "made" if made else "up to date"}
     text = f"Made the bank {folder}" if is_new else f"The bank {folder} is up to date"
     invocation.output.result(facts, text)
-
-
-def _settings(store: str | None, *, accept_virtual: bool) -> list[str]:
-    from ushield.bank.store.engine import store_url
-
-    lines = []
-    if store is not None:
-        if store_url(store).password is not None:
-            raise click.UsageError(
-                "--store: every program can read a password there; use ~/.pgpass or bank.toml"
-            )
-        lines.append(f"store = {json.dumps(store)}")
-    if accept_virtual:
-        lines.append("accept_virtual = true")
-    return lines
-
-
-def _make(folder: Path, trusted: bytes, lines: list[str]) -> None:
-    from ushield.bank import TrustStore
-    from ushield.bank.audit.keys import FileAuditSigner
-    from ushield.bank.configuration import AUDIT_PUBLIC_KEY, FILE_NAME
-
-    TrustStore.load(trusted)
-    _make_folder(folder)
-    signer = FileAuditSigner.create(folder / "audit-key.pem")
-    write_file(str(folder / AUDIT_PUBLIC_KEY), signer.public_pem, replace=True)
-    _make_unblock_key(folder)
-    write_file(str(folder / "ca.pem"), trusted, replace=False)
-    # Written last: a folder without it is no bank yet.
-    text = "".join(f"{line}\n" for line in lines)
-    write_file(str(folder / FILE_NAME), text.encode(), replace=False)
-
-
-def _make_with_own_ca(
-    folder: Path, organisation: str, passphrase_file: str | None, lines: list[str]
-) -> None:
-    from ushield.bank.authorities.certificates import authority_name
-    from ushield.bank.authorities.key import AuthorityKey, read_passphrase
-    from ushield.bank.moments import system_clock
-
-    passphrase = None if passphrase_file is None else read_passphrase(passphrase_file)
-    key = AuthorityKey.create(authority_name(organisation), system_clock())
-    _make_folder(folder)
-    key.save(folder / "authority-key.pem", folder / "authority.pem", passphrase=passphrase)
-    lines = [*lines, "", "[authority]", 'kind = "embedded"']
-    if passphrase_file is not None:
-        lines.append(f"passphrase_file = {json.dumps(str(Path(passphrase_file).absolute()))}")
-    _make(folder, key.pem, lines)
-
-
-def _make_unblock_key(folder: Path) -> None:
-    from ushield.bank.lifecycle.unblock_keys import FileUnblockSigner
-
-    signer = FileUnblockSigner.create(folder / _UNBLOCK_KEY)
-    write_file(str(folder / _UNBLOCK_PUBLIC_KEY), signer.public_pem, replace=True)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise FileFailed(f"{folder}: {reason_of(error)}") from error
 
 
 @click.command(cls=BankCommand)

@@ -6,6 +6,7 @@ import json
 import secrets
 import sys
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,18 +17,16 @@ from ushield.algorithms import KeyAlgorithm
 from ushield.cli.access import open_token
 from ushield.cli.commands.vouchers_command import describe_voucher
 from ushield.cli.confirming import Confirmer, Press, press_option, timeout_option
+from ushield.cli.demo_bank import DemoBank, FolderBank, PassingBank
 from ushield.cli.files import FileFailed, write_file
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 from ushield.cli.live_panel import boxed
 from ushield.cli.output import reason_of
-from ushield.cli.presentation import describe_fields
 from ushield.cli.terminal import has_terminal
 from ushield.errors import PinInvalid
 from ushield.pin import PinReference, PinRules
-from ushield.transaction.message_facts import message_facts
 
 if TYPE_CHECKING:
-    from ushield.bank.authority import DevelopmentAuthority
     from ushield.signing import Pending, SigningSession, TransactionSignature
     from ushield.virtual.token import VirtualToken
 
@@ -37,6 +36,19 @@ _FILES = ("token", "bank-ca.pem", "token.pem", "screens.txt", "message.xml", "pa
 _FIRST_PIN = "123456"
 _SUBJECT = "CN=李四,O=Demo Bank,C=CN"
 _LABEL = "signing"
+_PAYMENT = {
+    "kind": "transfer",
+    "payer": {"name": "李四", "account": "6222020200112233445"},
+    "payee": {
+        "name": "张三",
+        "account": "6222021001098765432",
+        "bank": "中国工商银行北京分行",
+    },
+    "amount": "1234.56",
+    "currency": "CNY",
+    "order": "A20261121001",
+    "memo": "房租",
+}
 
 T = TypeVar("T")
 
@@ -53,6 +65,12 @@ T = TypeVar("T")
     help="What kind of key to make on the token.",
 )
 @click.option("--out", metavar="DIR", help="Where to leave the files; a new directory without it.")
+@click.option(
+    "--bank",
+    "whole_bank",
+    is_flag=True,
+    help="With the bank's database, CA and log, in DIR/bank: pip install 'ushield[bank]'.",
+)
 @pass_invocation
 def command(
     invocation: Invocation,
@@ -61,33 +79,42 @@ def command(
     timeout: float | None,
     algorithm: str,
     out: str | None,
+    whole_bank: bool,
 ) -> None:
     """Play customer, bank and token: enrol, pay, press OK, verify.
 
     The token is a virtual one; in a terminal its screen is shown and Enter is its OK key. DIR gets
     message.xml, payment.p7s, bank-ca.pem, token.pem, screens.txt and token.
 
+    With --bank the customer enrols by a code, the payment has a challenge that is used up once, and
+    every decision is in a log, which is verified. `ushield bank --help` tells what else a bank can.
+
     Example: ushield demo --out demo
     """
-    from ushield.bank.authority import DevelopmentAuthority
-
     say = invocation.output.say
     if press is None and not has_terminal():
         say("There is no terminal here, so the demo presses the token's OK key itself.\n")
         press = Press.OK
-    folder = _prepare(out)
+    folder = _prepare(out, _FILES + (("bank",) if whole_bank else ()))
     if out is None:
         say(f"Its files are kept in {folder}: a temporary directory, yours to delete.\n")
-    story = _Story(invocation, folder, DevelopmentAuthority("Demo Bank"), press, timeout)
-    facts, text = story.tell(KeyAlgorithm(algorithm))
+    story = _Story(invocation, folder, press, timeout)
+    with ExitStack() as open_bank:
+        bank: DemoBank
+        if whole_bank:
+            bank = FolderBank(folder / "bank", story.step)
+            open_bank.callback(bank.close)
+        else:
+            bank = PassingBank(story.step)
+        facts, text = story.tell(bank, KeyAlgorithm(algorithm))
     invocation.output.result(facts, text)
 
 
-def _prepare(out: str | None) -> Path:
+def _prepare(out: str | None, names: tuple[str, ...]) -> Path:
     if out is None:
         return Path(tempfile.mkdtemp(prefix="ushield-demo-"))
     folder = Path(out)
-    for name in _FILES:
+    for name in names:
         if (folder / name).exists():
             raise click.UsageError(f"{folder / name} exists: name another directory")
     try:
@@ -103,35 +130,36 @@ class _Story:
 
     invocation: Invocation
     folder: Path
-    bank: DevelopmentAuthority
     press: Press | None
     timeout: float | None
     screens: str = ""
     steps: int = 0
 
-    def tell(self, algorithm: KeyAlgorithm) -> tuple[dict[str, Any], str]:
+    def tell(self, bank: DemoBank, algorithm: KeyAlgorithm) -> tuple[dict[str, Any], str]:
         """All of it; the result for programs, and for people."""
         from ushield.virtual.create import create_token
         from ushield.virtual.token import VirtualToken
 
         path = self.folder / "token"
-        self._step(f"The bank hands out a token with the first PIN {_FIRST_PIN}.")
-        created = create_token(path, pin=_FIRST_PIN, default_pin=True, label="demo")
+        self.step(f"The bank hands out a token with the first PIN {_FIRST_PIN}.")
+        created = create_token(
+            path, pin=_FIRST_PIN, default_pin=True, label="demo", unblock_key=bank.unblock_key()
+        )
         with created.puk as secret:
             puk = secret.reveal().decode("ascii")
         self.invocation.spec = f"virtual:{path}"
         with VirtualToken.open(path) as virtual, open_token(self.invocation) as token:
             pin = _new_pin(token.info.pin_rules)
-            self._step(f"Its owner, 李四, changes the PIN to {pin}, as the token insists.")
+            self.step(f"Its owner, 李四, changes the PIN to {pin}, as the token insists.")
             token.pin.change(_FIRST_PIN, pin)
             with token.session(pin) as session:
-                self._enrol(session, virtual, algorithm, pin)
-                signature = self._pay(session, virtual, pin)
+                self._enrol(bank, session, virtual, algorithm, pin)
+                signature = self._pay(bank, session, virtual, pin)
                 session.login(pin)
                 voucher = next(session.vouchers())
-        verified = self._verify(signature)
+        verified = bank.carry_out(signature.der)
         facts, text = describe_voucher(voucher)
-        self._step(f"The token's own log, read back:\n{text}")
+        self.step(f"The token's own log, read back:\n{text}")
         files = {name: str(self.folder / name) for name in _FILES}
         return (
             {
@@ -152,33 +180,38 @@ class _Story:
         )
 
     def _enrol(
-        self, session: SigningSession, virtual: VirtualToken, algorithm: KeyAlgorithm, pin: str
+        self,
+        bank: DemoBank,
+        session: SigningSession,
+        virtual: VirtualToken,
+        algorithm: KeyAlgorithm,
+        pin: str,
     ) -> None:
         from ushield.drivers.base import KeyUsage
 
-        self._step(f"The token makes a key pair ({algorithm.value}); the private key stays in it.")
+        self.step(f"The token makes a key pair ({algorithm.value}); the private key stays in it.")
         key = session.generate_key(algorithm, KeyUsage.DISPLAY, label=_LABEL)
-        self._step("It shows whose certificate is asked for, and signs the request after OK.")
+        self.step("It shows whose certificate is asked for, and signs the request after OK.")
         pending = session.request_certificate(key, _SUBJECT, pin=pin)
         # Only the payment is up to --virtual-press: without a certificate there is none.
         press = None if self.press is None else Press.OK
         request = self._confirm(pending, virtual, press, "certificate request")
-        self._step("The bank's CA issues the certificate, and the token stores it with the CA's.")
-        issued = self.bank.issue(request.der)
+        issued = bank.certify(session, key, request.der)
         session.login(pin)
-        certificate, *_ = session.import_certificates(issued + self.bank.ca_pem)
-        self._write("bank-ca.pem", self.bank.ca_pem)
+        certificate, *_ = session.import_certificates(issued)
+        self._write("bank-ca.pem", bank.ca_pem())
         self._write("token.pem", certificate.pem.encode("ascii"))
 
     def _pay(
-        self, session: SigningSession, virtual: VirtualToken, pin: str
+        self, bank: DemoBank, session: SigningSession, virtual: VirtualToken, pin: str
     ) -> TransactionSignature:
-        from ushield.transaction import from_json
+        from ushield.transaction import to_json
 
-        payment = json.dumps(_payment(secrets.token_hex(8)), ensure_ascii=False, indent=2)
-        self._step(f"The net bank asks for a payment:\n{payment}")
-        self._step("李四 types the PIN, and the token shows what it is about to sign.")
-        pending = session.sign(from_json(payment), pin=pin)
+        transaction = bank.issue(_PAYMENT)
+        payment = json.dumps(to_json(transaction), ensure_ascii=False, indent=2)
+        self.step(f"The net bank asks for a payment:\n{payment}")
+        self.step("李四 types the PIN, and the token shows what it is about to sign.")
+        pending = session.sign(transaction, pin=pin)
         signature = self._confirm(pending, virtual, self.press, "payment")
         self._write("message.xml", signature.message)
         self._write("payment.p7s", signature.der)
@@ -199,23 +232,11 @@ class _Story:
         confirmer = Confirmer(self.invocation.output, virtual, press, self.timeout)
         return confirmer.wait(pending)
 
-    def _verify(self, signature: TransactionSignature) -> dict[str, Any]:
-        from ushield.bank import TrustStore, verify_transaction
-
-        trust = TrustStore.load(self.bank.ca_pem)
-        verified = verify_transaction(signature.der, trust, accept_virtual=True)
-        self._step(
-            "The bank, told to take virtual tokens for this demo, verifies the signature by"
-            f" {verified.signer},\ndraws the screen again and finds the same pages."
-            " What it may carry out:\n"
-            f"{describe_fields(verified.message.shown)}"
-        )
-        return message_facts(verified.message) | {"signer": verified.signer}
-
     def _write(self, name: str, data: bytes) -> None:
         write_file(str(self.folder / name), data, replace=False)
 
-    def _step(self, text: str) -> None:
+    def step(self, text: str) -> None:
+        """Tell the next step."""
         self.steps += 1
         first, *rest = text.splitlines()
         self.invocation.output.say(
@@ -232,20 +253,3 @@ def _new_pin(rules: PinRules) -> str:
         except PinInvalid:
             continue
         return pin
-
-
-def _payment(challenge: str) -> dict[str, Any]:
-    return {
-        "kind": "transfer",
-        "payer": {"name": "李四", "account": "6222020200112233445"},
-        "payee": {
-            "name": "张三",
-            "account": "6222021001098765432",
-            "bank": "中国工商银行北京分行",
-        },
-        "amount": "1234.56",
-        "currency": "CNY",
-        "order": "A20261121001",
-        "memo": "房租",
-        "challenge": challenge,
-    }
