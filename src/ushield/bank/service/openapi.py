@@ -9,10 +9,11 @@ from typing import Any
 from ushield import __version__
 from ushield.bank.rejection import RejectionReason
 from ushield.bank.service import errors as service
+from ushield.bank.service.json_schema import Schema, reference
 from ushield.bank.service.operation import Operation
 from ushield.bank.service.operations import OPERATIONS
 from ushield.bank.service.problems import MEDIA_TYPE, statuses, title_of
-from ushield.bank.service.schemas import Schema, components, reference
+from ushield.bank.service.schemas import components
 from ushield.errors import StoreError, UShieldError
 
 __all__ = ["document"]

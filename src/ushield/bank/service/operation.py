@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ushield.bank.service.clients import Client, Role
 from ushield.bank.service.errors import NotServed, RequestInvalid
-from ushield.bank.service.schemas import Schema
+from ushield.bank.service.json_schema import Schema
 from ushield.errors import UShieldError
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ it tells and what is taken are one thing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ushield.bank.approval.proposal import Stage
@@ -16,64 +15,23 @@ from ushield.bank.customers import CertificateState, TokenState
 from ushield.bank.facade import MOST_AT_ONCE
 from ushield.bank.lifecycle.records import EnrolmentState
 from ushield.bank.lifecycle.unblock_records import UnblockState
+from ushield.bank.service.json_schema import (
+    Schema,
+    array_of,
+    hexadecimal,
+    nullable,
+    object_of,
+    reference,
+    text,
+)
 from ushield.transaction.json_form import schema as transaction_schema
 
-__all__ = [
-    "WITH_ROWS",
-    "Schema",
-    "array_of",
-    "components",
-    "hexadecimal",
-    "nullable",
-    "object_of",
-    "reference",
-    "text",
-]
-
-Schema = dict[str, Any]
+__all__ = ["WITH_ROWS", "components"]
 
 WITH_ROWS = 1 << 24
 """How long a body with the rows of a batch may be: room for as many as one signature is for."""
 
 _TRANSACTION = "Transaction"
-
-
-def reference(name: str) -> Schema:
-    """The schema of that name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def object_of(
-    properties: Mapping[str, Schema], *, optional: Sequence[str] = (), **more: Any
-) -> Schema:
-    """An object with these members and no others; all are required but ``optional`` ones."""
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": [name for name in properties if name not in optional],
-        "additionalProperties": False,
-        **more,
-    }
-
-
-def array_of(items: Schema, **more: Any) -> Schema:
-    """An array."""
-    return {"type": "array", "items": items, **more}
-
-
-def text(pattern: str | None = None, **more: Any) -> Schema:
-    """A text, of the given pattern."""
-    return {"type": "string", **({} if pattern is None else {"pattern": pattern}), **more}
-
-
-def hexadecimal(digits: int) -> Schema:
-    """So many hexadecimal digits, in small letters."""
-    return text(f"^[0-9a-f]{{{digits}}}$")
-
-
-def nullable(schema: Schema) -> Schema:
-    """The same, or null."""
-    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def components() -> dict[str, Schema]:

@@ -12,9 +12,9 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from ushield.bank.service.errors import RequestInvalid
+from ushield.bank.service.json_schema import Schema
 from ushield.bank.service.openapi import document
 from ushield.bank.service.operation import Operation
-from ushield.bank.service.schemas import Schema
 
 __all__ = ["RequestChecks"]
 

@@ -17,7 +17,7 @@ from ushield.bank.store.engine import WRITES, database_path, make_engine, store_
 from ushield.bank.store.failures import is_conflict, refuses_value, translate
 from ushield.bank.store.identity import check_identity
 from ushield.bank.store.schema import check_schema
-from ushield.bank.store.watchdog import Watchdog
+from ushield.bank.watchdog import Watchdog
 from ushield.errors import InputInvalid
 
 __all__ = ["Conflict", "Store"]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ushield.bank.authorities.cmp.message import MAX_MESSAGE
 from ushield.bank.authorities.errors import CaAnswerInvalid, CaOutcomeUnknown, CaUnavailable
-from ushield.bank.store.watchdog import Watchdog
+from ushield.bank.watchdog import Watchdog
 from ushield.errors import InputInvalid
 
 __all__ = ["CmpEndpoint"]

@@ -10,6 +10,7 @@ from ushield.bank.errors import OutcomeUnknown
 from ushield.bank.record_facts import proposal_facts
 from ushield.bank.rejection import TransactionRejected
 from ushield.bank.service.clients import Role
+from ushield.bank.service.json_schema import reference
 from ushield.bank.service.operation import (
     SIGNATURE,
     Answer,
@@ -18,7 +19,7 @@ from ushield.bank.service.operation import (
     rows_of,
     signature_of,
 )
-from ushield.bank.service.schemas import WITH_ROWS, reference
+from ushield.bank.service.schemas import WITH_ROWS
 from ushield.errors import InputInvalid
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from ushield.bank.audit.sequencer import last_head
 from ushield.bank.errors import AuditBroken
 from ushield.bank.service.clients import Role
 from ushield.bank.service.errors import NotServed
+from ushield.bank.service.json_schema import Schema, reference
 from ushield.bank.service.operation import Answer, Call, Operation, served
-from ushield.bank.service.schemas import Schema, reference
 
 __all__ = ["OPERATIONS"]
 

@@ -17,6 +17,7 @@ from ushield.bank.judgement import AcceptedTransaction
 from ushield.bank.rejection import RejectionReason, TransactionRejected
 from ushield.bank.service.clients import Role
 from ushield.bank.service.errors import DeadlinePassed
+from ushield.bank.service.json_schema import reference
 from ushield.bank.service.operation import (
     SIGNATURE,
     Answer,
@@ -27,7 +28,7 @@ from ushield.bank.service.operation import (
     signature_of,
 )
 from ushield.bank.service.problems import problem
-from ushield.bank.service.schemas import WITH_ROWS, reference
+from ushield.bank.service.schemas import WITH_ROWS
 from ushield.errors import TransactionInvalid
 from ushield.transaction.message_facts import message_facts
 from ushield.transaction.row_files import RowsInvalid

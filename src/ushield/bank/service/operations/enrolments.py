@@ -16,8 +16,8 @@ from ushield.bank.lifecycle.refusals import (
 from ushield.bank.record_facts import enrolment_facts
 from ushield.bank.service.clients import Role
 from ushield.bank.service.errors import NotServed
+from ushield.bank.service.json_schema import reference
 from ushield.bank.service.operation import Answer, Call, Operation, base64_member, served
-from ushield.bank.service.schemas import reference
 from ushield.errors import AuthorityError, InputInvalid
 
 if TYPE_CHECKING:

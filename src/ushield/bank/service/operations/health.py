@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ushield.bank.service.json_schema import reference
 from ushield.bank.service.operation import Answer, Call, Operation
-from ushield.bank.service.schemas import reference
 
 __all__ = ["OPERATIONS"]
 

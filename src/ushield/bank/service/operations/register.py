@@ -9,8 +9,8 @@ from ushield.bank.customers import CertificateState
 from ushield.bank.errors import CertificateUnknown, CustomerUnknown, DuplicateEntry, TokenUnknown
 from ushield.bank.record_facts import certificate_facts, reminder_facts, token_facts
 from ushield.bank.service.clients import Role
+from ushield.bank.service.json_schema import Schema, reference
 from ushield.bank.service.operation import Answer, Call, Operation, base64_member
-from ushield.bank.service.schemas import Schema, reference
 from ushield.errors import CertificateInvalid, InputInvalid
 
 if TYPE_CHECKING:

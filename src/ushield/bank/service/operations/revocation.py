@@ -5,8 +5,8 @@ from __future__ import annotations
 from ushield.bank.authorities.ocsp_responder import MAX_OCSP_REQUEST
 from ushield.bank.service.clients import Role
 from ushield.bank.service.errors import NotServed
+from ushield.bank.service.json_schema import reference
 from ushield.bank.service.operation import Answer, Call, Operation, served
-from ushield.bank.service.schemas import reference
 
 __all__ = ["OPERATIONS"]
 

@@ -9,8 +9,8 @@ from ushield.bank.lifecycle.refusals import UnblockRefused, UnblockSettled, Unbl
 from ushield.bank.record_facts import unblock_facts
 from ushield.bank.service.clients import Role
 from ushield.bank.service.errors import CallerUnknown, NotServed
+from ushield.bank.service.json_schema import reference
 from ushield.bank.service.operation import Answer, Call, Operation, base64_member, served
-from ushield.bank.service.schemas import reference
 from ushield.errors import InputInvalid
 
 if TYPE_CHECKING:

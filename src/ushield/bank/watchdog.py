@@ -60,7 +60,7 @@ class Watchdog:
         self._watched.clear()
         self._process = os.getpid()
         self._thread = threading.Thread(
-            target=self._run, args=(self._process,), name="ushield-store-watchdog", daemon=True
+            target=self._run, args=(self._process,), name="ushield-bank-watchdog", daemon=True
         )
         self._thread.start()
 
