@@ -78,7 +78,7 @@ class BankConfiguration:
     def load(cls, folder: str | Path) -> BankConfiguration:
         """Read ``bank.toml`` in ``folder``; `ConfigurationInvalid`."""
         path = Path(folder) / FILE_NAME
-        text = read_whole(path, at_most=_LONGEST, refusal=ConfigurationInvalid)
+        text = read_whole(path, at_most=_LONGEST, refusal=_no_bank)
         try:
             found = tomllib.loads(text.decode())
         except (ValueError, RecursionError) as error:
@@ -232,3 +232,9 @@ class BankConfiguration:
 
     def _path(self, name: str) -> Path:
         return self.folder / name
+
+
+def _no_bank(problem: str) -> ConfigurationInvalid:
+    return ConfigurationInvalid(
+        problem, remedy="Name a bank's folder, or make one: `ushield bank init DIR --ca FILE`."
+    )

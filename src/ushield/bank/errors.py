@@ -117,24 +117,28 @@ class CustomerUnknown(InputInvalid):
     """The bank has no such customer."""
 
     code = "customer-unknown"
+    default_remedy = "Register the customer first: `ushield bank register`, `bank enrol register`."
 
 
 class TokenUnknown(InputInvalid):
     """No token of this serial number is registered."""
 
     code = "token-unknown"
+    default_remedy = "Give the serial number of a token that was registered or enrolled."
 
 
 class CertificateUnknown(InputInvalid):
     """The certificate is not enrolled."""
 
     code = "certificate-unknown"
+    default_remedy = "Name a certificate that was enrolled, or that this CA issued."
 
 
 class ChallengeUnknown(InputInvalid):
     """The bank issued no challenge of this id."""
 
     code = "challenge-not-found"
+    default_remedy = "Give the id that `ushield bank issue` told."
 
 
 class ChallengeSettled(InputInvalid):
@@ -153,6 +157,7 @@ class DuplicateEntry(InputInvalid):
     """It is registered already, and not with the same facts."""
 
     code = "duplicate-entry"
+    default_remedy = "Look at what is registered: a token and a certificate have one customer."
 
 
 class DuplicateOrder(InputInvalid):

@@ -22,7 +22,7 @@ class ConfigurationInvalid(InputInvalid):
     """A bank's folder whose ``bank.toml`` is missing or says something else than it may."""
 
     code = "bank-configuration-invalid"
-    default_remedy = "Make a bank's folder: `ushield bank init DIR --ca FILE`."
+    default_remedy = "Correct bank.toml, or the file that it names."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,13 @@ def unblocking(bench: Bench) -> Unblocking:
     return bench.bank.unblocking(SIGNER)
 
 
+def test_each_refusal_says_what_to_do() -> None:
+    remedies = {each: UnblockRefused("no", reason=each).remedy for each in UnblockReason}
+    assert "another clerk" in remedies[UnblockReason.SAME_CLERK]
+    assert "another challenge" in remedies[UnblockReason.EXPIRED]
+    assert "PUK" in remedies[UnblockReason.TOKEN_UNKNOWN]
+
+
 def refusal(work: partial[UnblockRequest]) -> UnblockReason:
     with pytest.raises(UnblockRefused) as caught:
         work()

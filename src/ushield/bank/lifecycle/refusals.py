@@ -57,6 +57,33 @@ class UnblockReason(StrEnum):
     EXPIRED = "expired"
 
 
+_REPLACED = "Register the customer for another token: `ushield bank enrol register`."
+_ENROLMENT_REMEDY = {
+    EnrolmentReason.ALGORITHM_REFUSED: "Make a key of another kind: `ushield key generate`.",
+    EnrolmentReason.VIRTUAL_TOKEN: (
+        "Enrol a token of hardware, or, for playing, set `virtual_tokens` in [enrolment]."
+    ),
+    EnrolmentReason.TOKEN_MISMATCH: "Enrol the token that was handed out.",
+    EnrolmentReason.TOKEN_FOREIGN: _REPLACED,
+    EnrolmentReason.TOKEN_LOST: _REPLACED,
+    EnrolmentReason.CERTIFICATE_NOT_ACTIVE: _REPLACED,
+    EnrolmentReason.CERTIFICATE_EXPIRED: (
+        "Register the customer anew: `ushield bank enrol register`."
+    ),
+    EnrolmentReason.NOT_AUTHORISED: (
+        "Have the renewal signed by the old key, then hand that in: `ushield bank accept`."
+    ),
+}
+_UNBLOCK_REMEDY = {
+    UnblockReason.COUNTER_WENT_BACK: (
+        "Suspect a copy of the token; ask its holder. Another token helps the customer."
+    ),
+    UnblockReason.CHALLENGE_SUPERSEDED: "Have the token make another challenge, and request that.",
+    UnblockReason.SAME_CLERK: "Let another clerk decide.",
+    UnblockReason.EXPIRED: "Have the token make another challenge, and request that.",
+}
+
+
 class RegistrationCodeRefused(InputInvalid):
     """The registration code opens no enrolment, for ``reason``."""
 
@@ -79,7 +106,7 @@ class EnrolmentRefused(UShieldError):
     carries: ClassVar[tuple[str, ...]] = ("reason",)
 
     def __init__(self, message: str, *, reason: EnrolmentReason) -> None:
-        super().__init__(message)
+        super().__init__(message, remedy=_ENROLMENT_REMEDY.get(reason))
         self.reason = reason
 
 
@@ -87,13 +114,16 @@ class EnrolmentUnknown(InputInvalid):
     """The bank has no enrolment of this id."""
 
     code = "enrolment-unknown"
+    default_remedy = "Give the id that `ushield bank enrol register` told, or `renew begin` did."
 
 
 class EnrolmentSettled(InputInvalid):
     """The enrolment is past this, or not as far; ``state`` tells where it stands."""
 
     code = "enrolment-settled"
-    default_remedy = "Look where the enrolment stands, or register the customer anew."
+    default_remedy = (
+        "Look where it stands, `ushield bank enrol show`; or register the customer anew."
+    )
     carries: ClassVar[tuple[str, ...]] = ("state",)
 
     def __init__(self, message: str, *, state: str) -> None:
@@ -116,7 +146,7 @@ class UnblockRefused(UShieldError):
     carries: ClassVar[tuple[str, ...]] = ("reason",)
 
     def __init__(self, message: str, *, reason: UnblockReason) -> None:
-        super().__init__(message)
+        super().__init__(message, remedy=_UNBLOCK_REMEDY.get(reason))
         self.reason = reason
 
 
@@ -124,6 +154,7 @@ class UnblockUnknown(InputInvalid):
     """The bank has no unblock request of this id."""
 
     code = "unblock-unknown"
+    default_remedy = "Give the id that `ushield bank unblock request` told."
 
 
 class UnblockSettled(InputInvalid):

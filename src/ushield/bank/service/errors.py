@@ -161,7 +161,7 @@ class ServiceConfigurationInvalid(InputInvalid):
     """A bank's ``service.toml`` that says something else than it may, or that others may change."""
 
     code = "service-configuration-invalid"
-    default_remedy = "Register a client, which writes the file: `ushield bank client add`."
+    default_remedy = "Correct service.toml, or have it written: `ushield bank client add`."
 
 
 class AddressRefused(InputInvalid):
