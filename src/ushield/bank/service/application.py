@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 
@@ -20,7 +21,9 @@ from ushield.bank.service.errors import (
     HostUnknown,
     MethodUnknown,
     OriginRefused,
+    RequestInvalid,
     RouteUnknown,
+    ServiceError,
     Unexpected,
 )
 from ushield.bank.service.openapi import document
@@ -31,6 +34,7 @@ from ushield.bank.service.workers import Workers
 __all__ = ["DOCUMENT_PATH", "Application"]
 
 DOCUMENT_PATH = "/openapi.json"
+_HOST = re.compile(r"(\[(?P<v6>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(:[0-9]{0,5})?")
 _LONG_THREADS = 1
 _LONG_WAITING = 2
 _SAFE_HEADERS = (
@@ -107,7 +111,9 @@ class Application:
         try:
             refused = self._refused(scope)
             if refused is not None:
-                await problem_response(refused, record)(scope, receive, answer)
+                response = problem_response(refused, record)
+                response.headers["Connection"] = "close"
+                await response(scope, receive, answer)
             else:
                 await self._app(scope, receive, answer)
         # Whatever it is, its words go nowhere.
@@ -118,11 +124,15 @@ class Application:
         finally:
             log_request(record)
 
-    def _refused(self, scope: Scope) -> HostUnknown | OriginRefused | None:
+    def _refused(self, scope: Scope) -> ServiceError | None:
+        names = {name for name, _ in scope["headers"]}
+        if {b"content-length", b"transfer-encoding"} <= names:
+            # Whoever stands in between may have read the other one of the two (RFC 9112, 6.1).
+            return RequestInvalid("the request has two lengths")
         given = [value for name, value in scope["headers"] if name == b"host"]
         if len(given) != 1 or _host_of(given[0].decode("latin-1")) not in self._hosts:
             return HostUnknown("the service is not called so")
-        if any(name == b"origin" for name, _ in scope["headers"]):
+        if b"origin" in names:
             return OriginRefused("no web page may use the service")
         return None
 
@@ -162,11 +172,9 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     return problem_response(Unexpected("unexpected"), record)
 
 
-def _host_of(value: str) -> str:
-    host = value.lower()
-    if host.startswith("["):
-        return host.partition("]")[0].removeprefix("[")
-    return host.rpartition(":")[0] if ":" in host else host
+def _host_of(value: str) -> str | None:
+    found = _HOST.fullmatch(value.lower())
+    return found and (found["v6"] or found["name"])
 
 
 def _tell_document(call: Call) -> Answer:
