@@ -10,6 +10,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -30,8 +31,10 @@ from ushield.bank.lifecycle import (
 )
 from ushield.bank.lifecycle.refusals import UnblockChallengeInvalid
 from ushield.bank.lifecycle.unblock_challenge import UnblockChallenge
-from ushield.errors import InputInvalid, TlvInvalid
+from ushield.errors import InputInvalid, TlvInvalid, UShieldError
 from ushield.shield.requests import UnblockChallenge as TokenChallenge
+from ushield.signing import open_token
+from ushield.virtual.create import create_token
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 SIGNER = FileUnblockSigner(KEY)
@@ -126,6 +129,40 @@ def test_a_token_that_forgot_its_challenge_is_answered_anew(
     assert (superseded.state, superseded.signature) == (UnblockState.SUPERSEDED, None)
     assert (superseded.decided_by, superseded.answers) == ("zhao", 2)
     assert events(engine)[-2:] == [("unblock-superseded", None), ("unblock-approved", None)]
+
+
+def test_a_token_that_lost_power_takes_the_second_answer_and_not_the_first(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    create_token(
+        path,
+        serial="US-alice",
+        pin="135790",
+        unblock_key=KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+    )
+    with Bench.open(sqlite_url) as bench:
+        bench.customer()
+        unblocking = bench.bank.unblocking(SIGNER)
+
+        def answer(challenge: bytes) -> bytes:
+            waiting = unblocking.request("alice", challenge, by="wang")
+            signature = unblocking.approve(waiting.id, by="zhao").signature
+            assert signature is not None
+            return signature
+
+        with open_token(f"virtual:{path}") as token:
+            first = answer(token.pin.unblock_challenge())
+        with open_token(f"virtual:{path}") as token:
+            token.pin.unblock_challenge()
+            with pytest.raises(UShieldError):
+                token.pin.unblock_by_bank(first, "246802")
+            challenge = token.pin.unblock_challenge()
+            token.pin.unblock_by_bank(answer(challenge), "246802")
+            with token.session("246802"):
+                pass
+            later = UnblockChallenge.parse(token.pin.unblock_challenge())
+        assert later.counter == UnblockChallenge.parse(challenge).counter + 1
 
 
 def test_a_request_alone_supersedes_nothing(unblocking: Unblocking) -> None:
