@@ -13,7 +13,7 @@ import click
 import pytest
 
 from tests.cli.conftest import USHIELD, Enrolled, run, told
-from ushield.bank.authority import DevelopmentAuthority
+from ushield.bank.authorities.development import DevelopmentAuthority
 from ushield.cli.commands import list_command
 from ushield.cli.files import FileFailed, write_file
 

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.cli.conftest import PAYMENT, Enrolled, run, told
-from ushield.bank.authority import DevelopmentAuthority
+from ushield.bank.authorities.development import DevelopmentAuthority
 
 
 def test_info_tells_the_token_without_a_pin(enrolled: Enrolled) -> None:

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from tests.cli.conftest import PAYMENT, Enrolled, run, told
-from ushield.bank.authority import DevelopmentAuthority
+from ushield.bank.authorities.development import DevelopmentAuthority
 from ushield.piv.commands import DEFAULT_MANAGEMENT_KEY
 
 PIN, PUK = "802563", "91740263"

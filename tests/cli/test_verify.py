@@ -15,7 +15,7 @@ from tests.cli.conftest import Enrolled, run, told
 from tests.openssl import needs_openssl
 from tests.pki import NOW, Signer, authority, pem, receipt_for
 from tests.transaction.strategies import TRANSFER
-from ushield.bank.authority import DevelopmentAuthority
+from ushield.bank.authorities.development import DevelopmentAuthority
 from ushield.cms import BlindStatement
 from ushield.transaction import write_message
 

@@ -17,7 +17,7 @@ from tests.cli.conftest import PAYMENT, Enrolled, run
 from tests.kernel.conftest import MakeEnrolled
 from tests.kernel.guest import Guest
 from tests.kernel.tokens import Plug, served
-from ushield.bank.authority import DevelopmentAuthority
+from ushield.bank.authorities.development import DevelopmentAuthority
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(240)]
 

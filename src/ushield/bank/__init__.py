@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         AttestationRegister,
         EnrolledAttestation,
     )
-    from ushield.bank.authority import DevelopmentAuthority
+    from ushield.bank.authorities.development import DevelopmentAuthority
     from ushield.bank.challenge_records import Challenge, ChallengeRecord, ChallengeState
     from ushield.bank.customers import (
         CertificateState,
@@ -61,7 +61,7 @@ else:
         __name__,
         {
             "attestation": ("AttestationPolicy", "AttestationRegister", "EnrolledAttestation"),
-            "authority": ("DevelopmentAuthority",),
+            "authorities.development": ("DevelopmentAuthority",),
             "challenge_records": ("Challenge", "ChallengeRecord", "ChallengeState"),
             "customers": ("CertificateState", "EnrolledCertificate", "TokenRecord", "TokenState"),
             "errors": (

@@ -50,7 +50,7 @@ class PassingBank:
     """A CA in memory and nothing else: who asks is certified, what holds is carried out."""
 
     def __init__(self, tell: Tell) -> None:
-        from ushield.bank.authority import DevelopmentAuthority
+        from ushield.bank.authorities.development import DevelopmentAuthority
 
         self._tell = tell
         self._authority = DevelopmentAuthority(_NAME)

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import NoReturn, TextIO
 
 from ushield.algorithms import KeyAlgorithm
-from ushield.bank.authority import DevelopmentAuthority
+from ushield.bank.authorities.development import DevelopmentAuthority
 from ushield.drivers.base import KeyUsage
 from ushield.errors import PinIncorrect, PinLocked
 from ushield.iso7816.replay import ReplayConnection
