@@ -227,3 +227,10 @@ def test_openssl_believes_what_is_answered(
             assert "Nonce" not in told.stderr
             assert f": {says}" in told.stdout
     issuing.store.close()
+
+
+def test_a_number_below_zero_is_no_certificate_s(responder: OcspResponder) -> None:
+    good = ask(7)
+    number = good.rindex(b"\x02\x01\x07") + 2
+    below = good[:number] + b"\xf9" + good[number + 1 :]
+    assert failure(responder.answer(below)) is OCSPResponseStatus.MALFORMED_REQUEST

@@ -66,6 +66,8 @@ class OcspResponder:
         try:
             asked = ocsp.load_der_ocsp_request(request)
             nonce = _nonce(asked)
+            if asked.serial_number < 0:
+                raise ValueError("no certificate has a number below zero")
         except NotImplementedError:
             return _failure(OCSPResponseStatus.UNAUTHORIZED)
         except (ValueError, x509.DuplicateExtension):
