@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, select, update
 
 from ushield.bank.attestation import EnrolledAttestation
-from ushield.bank.audit.entries import AuditEvent, Decision, record
+from ushield.bank.audit.entries import AuditEvent
 from ushield.bank.audit.erasure import erase_certificate
 from ushield.bank.authorities.protocol import (
     CertificateProfile,
@@ -33,6 +33,7 @@ from ushield.bank.lifecycle.refusals import (
 )
 from ushield.bank.lifecycle.registering import profile_of
 from ushield.bank.lifecycle.revocation_queue import queue_revocations
+from ushield.bank.lifecycle.steps import record_step, settled
 from ushield.bank.store.store import Conflict
 from ushield.bank.store.tables import certificate, enrolment, token
 from ushield.errors import InputInvalid
@@ -99,8 +100,8 @@ def renew_order(connection: Connection, identifier: str, at: int) -> None:
     ).rowcount
     found = find_enrolment(connection, identifier, at)
     if not changed:
-        raise _settled(found)
-    _record(connection, AuditEvent.ENROLMENT_REPEATED, found, at)
+        raise settled(found)
+    record_step(connection, AuditEvent.ENROLMENT_REPEATED, found, at)
 
 
 def record_issued(
@@ -131,17 +132,17 @@ def record_issued(
     if row.state != EnrolmentState.REQUESTED:
         if row.certificate_sha256 != sha256:
             _discard(connection, row, der, at)
-        return found if found.certificate is not None else late or _settled(found)
+        return found if found.certificate is not None else late or settled(found)
     if late is not None:
         _discard(connection, row, der, at)
         _move(connection, identifier, EnrolmentState.VOID, at)
-        _record(connection, AuditEvent.ENROLMENT_VOID, found, at, reason=late.reason.value)
+        record_step(connection, AuditEvent.ENROLMENT_VOID, found, at, reason=late.reason.value)
         return late
     enrol_certificate(connection, row.customer_id, der, row.token_serial, at)
     keep_attestation(connection, sha256, EnrolledAttestation(row.attestation, row.device))
     _move(connection, identifier, EnrolmentState.ISSUED, at, sha256=sha256, chain=chain)
     found = find_enrolment(connection, identifier, at)
-    _record(connection, AuditEvent.ENROLMENT_ISSUED, found, at)
+    record_step(connection, AuditEvent.ENROLMENT_ISSUED, found, at)
     return found
 
 
@@ -181,7 +182,7 @@ def record_refused(connection: Connection, identifier: str, code: str, at: int) 
     if row.state == EnrolmentState.REQUESTED:
         _move(connection, identifier, EnrolmentState.REFUSED, at)
         found = find_enrolment(connection, identifier, at)
-        _record(connection, AuditEvent.ENROLMENT_REFUSED, found, at, reason=code)
+        record_step(connection, AuditEvent.ENROLMENT_REFUSED, found, at, reason=code)
     return find_enrolment(connection, identifier, at)
 
 
@@ -193,7 +194,7 @@ def confirm(connection: Connection, identifier: str, sha256: bytes, at: int) -> 
     """
     found = find_enrolment(connection, identifier, at)
     if found.state not in (EnrolmentState.ISSUED, EnrolmentState.CONFIRMED):
-        raise _settled(found)
+        raise settled(found)
     if found.certificate_sha256 != sha256:
         raise InputInvalid("that is not the certificate that was issued")
     if found.state is EnrolmentState.CONFIRMED:
@@ -205,7 +206,7 @@ def confirm(connection: Connection, identifier: str, sha256: bytes, at: int) -> 
     ).rowcount
     if changed != 1:
         raise Conflict
-    _record(connection, AuditEvent.ENROLMENT_CONFIRMED, found, at)
+    record_step(connection, AuditEvent.ENROLMENT_CONFIRMED, found, at)
     for old in _superseded(connection, found):
         change_certificate(
             connection, old, CertificateState.REVOKED, at, RevocationReason.SUPERSEDED
@@ -242,26 +243,3 @@ def _move(
     ).rowcount
     if changed != 1:
         raise Conflict
-
-
-def _record(
-    connection: Connection,
-    event: AuditEvent,
-    found: Enrolment,
-    at: int,
-    reason: str | None = None,
-) -> None:
-    digest = found.certificate_sha256
-    facts = {
-        "enrolment": found.id,
-        "token": found.token,
-        "certificate_sha256": None if digest is None else digest.hex(),
-    }
-    record(
-        connection,
-        [Decision(at, event, reason=reason, customer_id=found.customer_id, facts=facts)],
-    )
-
-
-def _settled(found: Enrolment) -> EnrolmentSettled:
-    return EnrolmentSettled(f"the enrolment is {found.state}", state=found.state.value)

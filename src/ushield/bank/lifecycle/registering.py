@@ -23,9 +23,9 @@ from ushield.bank.lifecycle.refusals import (
     CodeReason,
     EnrolmentReason,
     EnrolmentRefused,
-    EnrolmentSettled,
     RegistrationCodeRefused,
 )
+from ushield.bank.lifecycle.steps import record_step, settled
 from ushield.bank.moments import microseconds_of
 from ushield.bank.store.statements import insert_unless_there
 from ushield.bank.store.store import Conflict
@@ -107,8 +107,8 @@ def withdraw(connection: Connection, identifier: str, at: int) -> Enrolment:
     ).rowcount
     found = find_enrolment(connection, identifier, at)
     if not changed:
-        raise EnrolmentSettled(f"the enrolment is {found.state} already", state=found.state.value)
-    record(connection, [_decision(AuditEvent.ENROLMENT_VOID, found, at, reason="withdrawn")])
+        raise settled(found)
+    record_step(connection, AuditEvent.ENROLMENT_VOID, found, at, reason="withdrawn")
     return found
 
 
@@ -171,9 +171,8 @@ def record_request(
     if changed != 1:
         raise Conflict
     found = find_enrolment(connection, row.id, at)
-    record(
-        connection,
-        [_decision(AuditEvent.ENROLMENT_REQUESTED, found, at, key_sha256=asked.key_digest.hex())],
+    record_step(
+        connection, AuditEvent.ENROLMENT_REQUESTED, found, at, key_sha256=asked.key_digest.hex()
     )
     return found
 
@@ -265,15 +264,14 @@ def _code_reason(row: Row[Any], at: int) -> CodeReason | None:
 
 def _wrong_code(connection: Connection, row: Row[Any] | None, at: int) -> RegistrationCodeRefused:
     refusal = RegistrationCodeRefused("the registration code is wrong", reason=CodeReason.WRONG)
-    decisions = [
-        Decision(
-            at,
-            AuditEvent.ENROLMENT_REFUSED,
-            reason=refusal.reason.value,
-            customer_id=None if row is None else row.customer_id,
-            facts={"enrolment": None if row is None else row.id},
-        )
-    ]
+    decision = Decision(
+        at,
+        AuditEvent.ENROLMENT_REFUSED,
+        reason=refusal.reason.value,
+        customer_id=None if row is None else row.customer_id,
+        facts={"enrolment": None if row is None else row.id},
+    )
+    record(connection, [decision])
     if row is not None and row.state == EnrolmentState.REGISTERED:
         is_last = enrolment.c.tries_left <= 1
         left = connection.execute(
@@ -288,8 +286,7 @@ def _wrong_code(connection: Connection, row: Row[Any] | None, at: int) -> Regist
         ).scalar_one()
         if not left:
             found = find_enrolment(connection, row.id, at)
-            decisions.append(_decision(AuditEvent.ENROLMENT_VOID, found, at, reason="wrong-codes"))
-    record(connection, decisions)
+            record_step(connection, AuditEvent.ENROLMENT_VOID, found, at, reason="wrong-codes")
     return refusal
 
 
@@ -312,16 +309,4 @@ def _record_refusal(
                 facts=facts,
             )
         ],
-    )
-
-
-def _decision(
-    event: AuditEvent, found: Enrolment, at: int, reason: str | None = None, **facts: str
-) -> Decision:
-    return Decision(
-        at,
-        event,
-        reason=reason,
-        customer_id=found.customer_id,
-        facts={"enrolment": found.id, "token": found.token, **facts},
     )

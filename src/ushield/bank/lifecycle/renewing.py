@@ -26,9 +26,9 @@ from ushield.bank.lifecycle.records import Enrolment, EnrolmentState, find_enrol
 from ushield.bank.lifecycle.refusals import (
     EnrolmentReason,
     EnrolmentRefused,
-    EnrolmentSettled,
 )
 from ushield.bank.lifecycle.registering import check_token, request_values
+from ushield.bank.lifecycle.steps import record_step, settled
 from ushield.bank.moments import microseconds
 from ushield.bank.store.store import Conflict
 from ushield.bank.store.tables import certificate, challenge, customer, enrolment, token
@@ -106,7 +106,7 @@ def begin_renewal(
         )
     )
     found = find_enrolment(connection, identifier, at)
-    _record_step(connection, AuditEvent.ENROLMENT_REGISTERED, found, at)
+    record_step(connection, AuditEvent.ENROLMENT_REGISTERED, found, at)
     return Renewal(identifier, issued)
 
 
@@ -120,7 +120,7 @@ def authorise_renewal(
     """
     found = find_enrolment(connection, identifier, at)
     if found.challenge is None or found.state in (EnrolmentState.VOID, EnrolmentState.REFUSED):
-        raise EnrolmentSettled(f"the enrolment is {found.state}", state=found.state.value)
+        raise settled(found)
     if found.state not in (EnrolmentState.REGISTERED, EnrolmentState.EXPIRED):
         return found
     signed = connection.execute(
@@ -149,7 +149,7 @@ def authorise_renewal(
     ).rowcount
     if changed != 1:
         raise Conflict
-    _record_step(connection, AuditEvent.ENROLMENT_REQUESTED, found, at)
+    record_step(connection, AuditEvent.ENROLMENT_REQUESTED, found, at)
     return find_enrolment(connection, identifier, at)
 
 
@@ -192,24 +192,5 @@ def _transaction(customer_id: str, name: str | None, key: bytes) -> CertificateR
 def _refused(
     connection: Connection, found: Enrolment, refusal: EnrolmentRefused, at: int
 ) -> EnrolmentRefused:
-    _record_step(connection, AuditEvent.ENROLMENT_REFUSED, found, at, reason=refusal.reason.value)
+    record_step(connection, AuditEvent.ENROLMENT_REFUSED, found, at, reason=refusal.reason.value)
     return refusal
-
-
-def _record_step(
-    connection: Connection,
-    event: AuditEvent,
-    found: Enrolment,
-    at: int,
-    reason: str | None = None,
-) -> None:
-    facts = {"enrolment": found.id, "token": found.token}
-    decision = Decision(
-        at,
-        event,
-        reason=reason,
-        challenge_id=found.challenge,
-        customer_id=found.customer_id,
-        facts=facts,
-    )
-    record(connection, [decision])
