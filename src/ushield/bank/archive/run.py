@@ -142,13 +142,17 @@ def _held(folder: Path) -> Iterator[Path]:
             fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ArchiveBusy(f"{folder}: another run has it") from error
-        # What a run that was killed has left.
-        for pattern in (PART_PATTERN, f"{_MARK}*"):
-            for each in folder.glob(pattern):
-                each.unlink(missing_ok=True)
+        _sweep(folder)
         mark = folder / f"{_MARK}{secrets.token_hex(8)}"
         mark.touch()
         try:
             yield mark
         finally:
-            mark.unlink(missing_ok=True)
+            _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a run, or a worker, that was killed has left, and the marks."""
+    for pattern in (PART_PATTERN, f"{_MARK}*"):
+        for each in folder.glob(pattern):
+            each.unlink(missing_ok=True)
