@@ -66,11 +66,12 @@ class OcspResponder:
         try:
             asked = ocsp.load_der_ocsp_request(request)
             nonce = _nonce(asked)
-            if asked.serial_number < 0:
-                raise ValueError("no certificate has a number below zero")
         except NotImplementedError:
             return _failure(OCSPResponseStatus.UNAUTHORIZED)
         except (ValueError, x509.DuplicateExtension):
+            return _failure(OCSPResponseStatus.MALFORMED_REQUEST)
+        # No certificate has such a number.
+        if asked.serial_number < 0:
             return _failure(OCSPResponseStatus.MALFORMED_REQUEST)
         try:
             if not names_issuer(asked, self._signer.issuer):
