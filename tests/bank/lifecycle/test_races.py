@@ -12,7 +12,12 @@ from cryptography import x509
 from tests.bank.banking import Bench
 from tests.bank.lifecycle.desk import Desk, HeldToken
 from ushield.bank import CertificateState
-from ushield.bank.authorities import RevocationReason
+from ushield.bank.authorities import (
+    CaAnswerInvalid,
+    CaOutcomeUnknown,
+    CaUnavailable,
+    RevocationReason,
+)
 from ushield.bank.lifecycle import Enrolment, EnrolmentRefused, EnrolmentSettled, EnrolmentState
 
 
@@ -23,6 +28,7 @@ class Ca:
         self.embedded = embedded
         self.then: Callable[[], object] = lambda: None
         self.issued: list[bytes] = []
+        self.problems: list[Exception] = []
 
     @property
     def chain(self) -> tuple[bytes, ...]:
@@ -30,6 +36,8 @@ class Ca:
         return chain
 
     def issue(self, *arguments: Any, **named: Any) -> bytes:
+        if self.problems:
+            raise self.problems.pop(0)
         return self._told(self.embedded.issue(*arguments, **named))
 
     def renew(self, *arguments: Any, **named: Any) -> bytes:
@@ -156,3 +164,25 @@ def test_what_the_ca_issued_before_a_crash_is_erased_with_its_customer(
     known = at.authority.certificate(number)
     assert known.der == b""
     assert known.revocation is not None
+
+
+@pytest.mark.parametrize(
+    ("problem", "left"),
+    [
+        (CaAnswerInvalid("not to be read", fault="encoding"), 1),
+        (CaOutcomeUnknown("no answer came"), 1),
+        (CaUnavailable("away"), 3),
+    ],
+)
+def test_one_enrolment_that_the_ca_cannot_do_keeps_no_other_waiting(
+    at: Desk, ca: list[Ca], problem: Exception, left: int
+) -> None:
+    ca[0].problems = [CaUnavailable("away")] * 3 + [problem]
+    for customer in ("alice", "bob", "carol"):
+        with pytest.raises(CaUnavailable):
+            at.enrol(customer)
+    with pytest.raises(type(problem)):
+        at.enrolments.resume_all()
+    assert len(at.enrolments.waiting()) == left
+    at.enrolments.resume_all()
+    assert at.enrolments.waiting() == []

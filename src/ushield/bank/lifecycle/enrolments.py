@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import Connection, select
 
 from ushield.bank.attestation import EnrolledAttestation
-from ushield.bank.authorities.errors import CaAnswerInvalid, CaRefused
+from ushield.bank.authorities.errors import (
+    CaAnswerInvalid,
+    CaOutcomeUnknown,
+    CaRefused,
+    CaUnavailable,
+)
 from ushield.bank.judgement import AcceptedTransaction
 from ushield.bank.lifecycle import issuing, registering, renewing
 from ushield.bank.lifecycle.codes import RegistrationCode
@@ -24,7 +29,7 @@ from ushield.bank.moments import Clock, microseconds, system_clock
 from ushield.bank.policy.keys import key_digest
 from ushield.bank.store.store import Store
 from ushield.bank.store.tables import enrolment
-from ushield.errors import InputInvalid, UShieldError
+from ushield.errors import AuthorityError, InputInvalid, UShieldError
 
 if TYPE_CHECKING:
     from ushield.bank.authorities.protocol import CertificateAuthority
@@ -133,6 +138,24 @@ class Enrolments:
         if anew:
             self._write(lambda connection, at: issuing.renew_order(connection, identifier, at))
         return self._issue(self.find(identifier))
+
+    def resume_all(self) -> list[Enrolment]:
+        """`resume` each that waits: one that the CA cannot do keeps no other from being asked for.
+
+        What went wrong first is raised once all were tried; a CA that is away ends it at once.
+        """
+        found: list[Enrolment] = []
+        problem: AuthorityError | InputInvalid | None = None
+        for identifier in self.waiting():
+            try:
+                found.append(self.resume(identifier))
+            except (AuthorityError, InputInvalid) as error:
+                problem = problem or error
+                if isinstance(error, CaUnavailable) and not isinstance(error, CaOutcomeUnknown):
+                    break
+        if problem is not None:
+            raise problem
+        return found
 
     def begin_renewal(
         self,

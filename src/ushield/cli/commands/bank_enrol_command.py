@@ -116,6 +116,8 @@ def certify(
 def resume(invocation: Invocation, *, bank: str, enrolment_id: str | None, anew: bool) -> None:
     """Ask the CA again for what ENROLMENT waits for; without it, for all that wait.
 
+    What goes wrong with one of them is told once all were asked for.
+
     Example: ushield bank enrol resume
     """
     from ushield.bank.record_facts import enrolment_facts
@@ -123,8 +125,11 @@ def resume(invocation: Invocation, *, bank: str, enrolment_id: str | None, anew:
     if anew and enrolment_id is None:
         raise click.UsageError("--anew is for one enrolment: name it")
     with _opened(bank) as (_, enrolments):
-        waiting = [enrolment_id] if enrolment_id is not None else enrolments.waiting()
-        found = [enrolment_facts(enrolments.resume(each, anew=anew)) for each in waiting]
+        if enrolment_id is None:
+            resumed = enrolments.resume_all()
+        else:
+            resumed = [enrolments.resume(enrolment_id, anew=anew)]
+        found = [enrolment_facts(each) for each in resumed]
     lines = [f"{each['enrolment']}  {each['customer']}  {each['state']}" for each in found]
     invocation.output.result({"enrolments": found}, "\n".join(lines) or "Nothing waits.")
 
