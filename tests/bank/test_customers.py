@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 import pytest
+from sqlalchemy import Connection
 
 from tests.bank.banking import Bench
 from tests.pki import NOW, Signer
@@ -16,6 +20,8 @@ from ushield.bank import (
     TokenState,
     TokenUnknown,
 )
+from ushield.bank.customers import add_customer, enrol_certificate
+from ushield.bank.moments import microseconds
 from ushield.errors import CertificateInvalid, InputInvalid
 
 DER = Signer.issued().der
@@ -87,3 +93,41 @@ def test_what_is_not_there_cannot_be_changed(bench: Bench) -> None:
         bench.bank.report_loss("US-1")
     with pytest.raises(CertificateUnknown):
         bench.bank.change_certificate(bytes(32), CertificateState.REVOKED)
+
+
+def test_two_that_register_the_same_at_once_register_it_once(bench: Bench) -> None:
+    other = bench.again().bank
+    begun = threading.Event()
+
+    def first(connection: Connection) -> None:
+        at = microseconds(NOW)
+        add_customer(connection, "alice", "Alice", at)
+        enrol_certificate(connection, "alice", DER, "US-1", at)
+        begun.set()
+        # As long as the other one needs to find nothing there.
+        time.sleep(0.3)
+
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(bench.bank.store.write, first)
+        assert begun.wait(10)
+        other.add_customer("alice", "Alice")
+        other.enrol("alice", DER, token="US-1")
+        writing.result()
+    assert bench.bank.token("US-1").customer_id == "alice"
+
+
+def test_two_that_register_one_token_at_once_do_so_once(bench: Bench) -> None:
+    bench.bank.add_customer("alice")
+    other = bench.again().bank
+    begun = threading.Event()
+
+    def first(connection: Connection) -> None:
+        enrol_certificate(connection, "alice", DER, "US-1", microseconds(NOW))
+        begun.set()
+        time.sleep(0.3)
+
+    with ThreadPoolExecutor(1) as threads:
+        writing = threads.submit(bench.bank.store.write, first)
+        assert begun.wait(10)
+        assert other.enrol("alice", DER, token="US-1").token_serial == "US-1"
+        writing.result()

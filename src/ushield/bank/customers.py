@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, Table, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
 from ushield.bank.authorities.protocol import RevocationReason
@@ -28,6 +28,8 @@ from ushield.bank.errors import (
 )
 from ushield.bank.lifecycle.revocation_queue import queue_revocations
 from ushield.bank.moments import instant, microseconds
+from ushield.bank.store.statements import insert_unless_there
+from ushield.bank.store.store import Conflict
 from ushield.bank.store.tables import certificate, customer, token
 from ushield.errors import CertificateInvalid, InputInvalid
 
@@ -139,9 +141,7 @@ def add_customer(
         return
     if profile is not None and not 1 <= len(profile) <= 64:
         raise InputInvalid("a profile's name has 1 to 64 characters")
-    connection.execute(
-        insert(customer).values(id=customer_id, name=name, profile=profile, created_at=at)
-    )
+    _insert(connection, customer, id=customer_id, name=name, profile=profile, created_at=at)
     facts: dict[str, str | int | None] = {"name": name}
     if profile is not None:
         facts["profile"] = profile
@@ -203,18 +203,24 @@ def _keep(
     at: int,
 ) -> None:
     der = loaded.public_bytes(Encoding.DER)
-    connection.execute(
-        insert(certificate).values(
-            sha256=hashlib.sha256(der).digest(),
-            der=der,
-            serial_number=f"{loaded.serial_number:x}",
-            token_serial=token_serial,
-            state=state.value,
-            changed_at=at,
-            enrolled_at=at,
-            not_after=microseconds(loaded.not_valid_after_utc),
-        )
+    _insert(
+        connection,
+        certificate,
+        sha256=hashlib.sha256(der).digest(),
+        der=der,
+        serial_number=f"{loaded.serial_number:x}",
+        token_serial=token_serial,
+        state=state.value,
+        changed_at=at,
+        enrolled_at=at,
+        not_after=microseconds(loaded.not_valid_after_utc),
     )
+
+
+def _insert(connection: Connection, table: Table, **values: Any) -> None:
+    """Insert a row that was not there; `Conflict` if another process was quicker."""
+    if not insert_unless_there(connection, table, **values):
+        raise Conflict
 
 
 def check_serial(token_serial: str) -> None:
@@ -226,17 +232,17 @@ def check_serial(token_serial: str) -> None:
 def _register_token(connection: Connection, customer_id: str, serial: str, at: int) -> None:
     found = connection.execute(select(token).where(token.c.serial == serial)).first()
     if found is None:
-        connection.execute(
-            insert(token).values(
-                serial=serial,
-                customer_id=customer_id,
-                state=TokenState.ACTIVE.value,
-                counter=0,
-                revision=0,
-                changed_at=at,
-                alarms=0,
-                pin_changed_at=at,
-            )
+        _insert(
+            connection,
+            token,
+            serial=serial,
+            customer_id=customer_id,
+            state=TokenState.ACTIVE.value,
+            counter=0,
+            revision=0,
+            changed_at=at,
+            alarms=0,
+            pin_changed_at=at,
         )
     elif found.customer_id != customer_id:
         raise DuplicateEntry(f"token {serial} is another customer's")

@@ -128,4 +128,6 @@ def insert_unless_there(connection: Connection, table: Table, **values: Any) -> 
     # Both dialects say it in the same words; SQLAlchemy has them in two places.
     dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    # psycopg forgets the number with its cursor, which SQLAlchemy closes after an INSERT.
+    options = {"preserve_rowcount": True}
+    return connection.execute(statement, execution_options=options).rowcount == 1
