@@ -31,7 +31,7 @@ def test_no_option_takes_a_secret_itself() -> None:
         for option in options(application)
         if any(word in option for word in ("pin", "puk", "management"))
     }
-    assert secret - {"--pin-policy", "--management-key"} == {
+    assert secret - {"--pin-policy", "--pin-age", "--management-key"} == {
         "--pin-file",
         "--pin-fd",
         "--puk-file",

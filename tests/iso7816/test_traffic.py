@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from threading import Thread
 
 import pytest
@@ -23,6 +24,8 @@ classes = st.sampled_from([0x00, 0x10, 0x80, 0x90, 0x0C, 0x1C, 0x40])
 
 
 def _holds_secret(exchange: Exchange) -> bool:
+    # Any digits may be in a time.
+    exchange = replace(exchange, milliseconds=0.0)
     kept = exchange.command + (exchange.response or b"")
     written = str(exchange) + repr(exchange)
     return any(

@@ -202,7 +202,9 @@ def stop_midway(shards: list[Shard], out: Path, folder: Path, number: int) -> Ru
         os.killpg(group, number)
         # Workers can tell that the run is over before it has waited for them.
         wait_for(lambda: not list(out.glob(".run-*")))
-        os.write(writer, b"too late")
+        # Unless it has gone already.
+        with suppress(BrokenPipeError):
+            os.write(writer, b"too late")
         os.close(writer)
         told, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130

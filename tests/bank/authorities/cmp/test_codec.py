@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -142,6 +143,21 @@ def test_an_answer_that_was_garbled_is_read_or_refused_by_its_own_error(
     for each in readings:
         assert faults(functools.partial(each, message)) <= {"encoding", "unexpected"}
     assert faults(lambda: MAC.verify(message)) <= {"protection"}
+
+
+def test_an_object_descriptor_where_another_type_is_due_is_refused() -> None:
+    for answer in ANSWERS:
+        for at, tag in enumerate(answer):
+            if tag in {0x05, 0x06}:
+                changed = answer[:at] + b"\x07" + answer[at + 1 :]
+                assert faults(functools.partial(_read_all, changed)) <= {"encoding", "unexpected"}
+
+
+def _read_all(data: bytes) -> None:
+    message = read_message(data)
+    for each in (read_certificate, read_revocation, read_error, read_poll):
+        with suppress(CaAnswerInvalid):
+            each(message)
 
 
 @given(st.binary(max_size=64))

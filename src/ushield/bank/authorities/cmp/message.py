@@ -24,7 +24,16 @@ MAX_MESSAGE = 1 << 18
 
 _CMP2000, _CMP2021 = 2, 3
 # What asn1crypto raises, as soon as they are looked at, for parts that are not what they should be.
-UNREADABLE = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    # An object descriptor has no value there (ITU-T X.680, 48.3).
+    AttributeError,
+)
 
 
 class Protector(Protocol):
