@@ -7,12 +7,14 @@ import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ushield.cli.presentation import describe_fields
 from ushield.transaction.message_facts import message_facts
 
 if TYPE_CHECKING:
+    from ushield.bank import RejectionReason
+    from ushield.bank.configuration import BankConfiguration
     from ushield.bank.verification import VerifiedTransaction
     from ushield.keystore.objects import PrivateKey
     from ushield.signing import SigningSession
@@ -88,23 +90,28 @@ class PassingBank:
 class FolderBank:
     """A bank with a database, a CA of its own and a sealed log, for `ushield bank` to go on with.
 
-    Close it.
+    `make` one, and close it.
     """
 
-    def __init__(self, folder: Path, tell: Tell) -> None:
+    def __init__(self, folder: Path, configuration: BankConfiguration, tell: Tell) -> None:
+        self._folder = folder
+        self._configuration = configuration
+        self._tell = tell
+        self._open = ExitStack()
+
+    @classmethod
+    def make(cls, folder: Path, tell: Tell) -> Self:
+        """Set it up in a new folder."""
         from ushield.bank import create_store
         from ushield.bank.moments import system_clock
         from ushield.cli.bank_folder import load_bank
         from ushield.cli.bank_making import make_bank_with_own_ca, settings_of
 
-        self._folder = folder
-        self._tell = tell
-        self._open = ExitStack()
-        self._challenge = ""
         tell("The bank sets up its database, a CA of its own, and the keys of its log.")
         make_bank_with_own_ca(folder, _NAME, None, settings_of(None, accept_virtual=True))
-        self._configuration = load_bank(str(folder))
-        create_store(self._configuration.url, system_clock())
+        configuration = load_bank(str(folder))
+        create_store(configuration.url, system_clock())
+        return cls(folder, configuration, tell)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -153,7 +160,7 @@ class FolderBank:
 
     def carry_out(self, signature: bytes) -> dict[str, Any]:
         """As `DemoBank` says; once, and in the log."""
-        from ushield.bank import TransactionRejected, VerifiedTransaction
+        from ushield.bank import VerifiedTransaction
 
         bank = self._bank
         accepted = bank.accept(self._challenge, signature)
@@ -162,11 +169,8 @@ class FolderBank:
         assert isinstance(verified, VerifiedTransaction)  # noqa: S101
         _tell_verified(self._tell, verified)
         self._configuration.enrolments(bank).confirm(self._enrolment, accepted)
-        try:
-            bank.accept(self._challenge, signature)
-        except TransactionRejected as refusal:
-            self._tell(f"Somebody presents the signature again, and is refused: {refusal.reason}.")
-            replay = refusal.reason.value
+        replay = self._present_again(signature)
+        self._tell(f"Somebody presents the signature again, and is refused: {replay}.")
         signer = self._configuration.audit_signer()
         heads = bank.sequencer(signer).seal_all()
         report = bank.verify_audit(signer.public_key, heads)
@@ -178,9 +182,18 @@ class FolderBank:
             "signer": verified.signer,
             "bank": str(self._folder),
             "challenge": self._challenge,
-            "replay": replay,
+            "replay": replay.value,
             "log_entries": report.entries,
         }
+
+    def _present_again(self, signature: bytes) -> RejectionReason:
+        from ushield.bank import TransactionRejected
+
+        try:
+            self._bank.accept(self._challenge, signature)
+        except TransactionRejected as refusal:
+            return refusal.reason
+        raise RuntimeError("one challenge was accepted twice")
 
     def _know_maker(self, device: bytes, model: str) -> None:
         """The bank knows its token one by one: by the certificate of its device key."""

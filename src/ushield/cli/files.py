@@ -53,7 +53,7 @@ def read_hexadecimal(path: str, *, at_most: int) -> bytes:
     try:
         return bytes.fromhex(text.decode("ascii"))
     except ValueError as error:
-        raise FileFailed(f"{path}: not hexadecimal") from error
+        raise FileFailed(f"{path}: not hexadecimal", remedy="Is it the right file?") from error
 
 
 class NewFile:

@@ -8,7 +8,8 @@ signature, raises the token's counter, and records all of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -62,7 +63,7 @@ class TransactionLedger:
         if it is not live any more, `LedgerConflict` if its message is another, or the token's
         counter moved on.
         """
-        with self._whole():
+        with _whole(self.connection):
             if not self._propose(new):
                 raise self._not_proposed(new)
             self.connection.execute(
@@ -101,7 +102,7 @@ class TransactionLedger:
         """As `ApprovalLedger.replace`; a change that is none writes nothing."""
         if after == before:
             return
-        with self._whole():
+        with _whole(self.connection):
             changed = self.connection.execute(
                 update(proposal)
                 .where(
@@ -123,9 +124,6 @@ class TransactionLedger:
                 # It may have been withdrawn, or freed for another order, by itself.
                 self._settle(after, state)
                 self._record(event, after, None)
-
-    def _whole(self) -> _Whole:
-        return _Whole(self.connection)
 
     def _propose(self, new: Proposal) -> bool:
         changed = self.connection.execute(
@@ -271,19 +269,14 @@ def open_proposals(connection: Connection, customer_id: str | None, at: int) -> 
     return [_read(connection, row) for row in connection.execute(query).all()]
 
 
-class _Whole:
+@contextmanager
+def _whole(connection: Connection) -> Iterator[None]:
     """A part of a transaction that is undone if it fails, and whose doubles are conflicts."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._nested = connection.begin_nested()
-
-    def __enter__(self) -> None:
-        self._nested.__enter__()
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        self._nested.__exit__(kind, error, traceback)
-        if isinstance(error, IntegrityError):
-            raise LedgerConflict("this person, token or key has signed it already") from error
+    try:
+        with connection.begin_nested():
+            yield
+    except IntegrityError as error:
+        raise LedgerConflict("this person, token or key has signed it already") from error
 
 
 def _read(connection: Connection, row: Row[Any]) -> Proposal:

@@ -95,14 +95,15 @@ def command(
     if press is None and not has_terminal():
         say("There is no terminal here, so the demo presses the token's OK key itself.\n")
         press = Press.OK
-    folder = _prepare(out, _FILES + (("bank",) if whole_bank else ()))
+    names = (*_FILES, "bank") if whole_bank else _FILES
+    folder = _prepare(out, names)
     if out is None:
         say(f"Its files are kept in {folder}: a temporary directory, yours to delete.\n")
-    story = _Story(invocation, folder, press, timeout)
+    story = _Story(invocation, folder, names, press, timeout)
     with ExitStack() as open_bank:
         bank: DemoBank
         if whole_bank:
-            bank = FolderBank(folder / "bank", story.step)
+            bank = FolderBank.make(folder / "bank", story.step)
             open_bank.callback(bank.close)
         else:
             bank = PassingBank(story.step)
@@ -130,6 +131,7 @@ class _Story:
 
     invocation: Invocation
     folder: Path
+    names: tuple[str, ...]
     press: Press | None
     timeout: float | None
     screens: str = ""
@@ -173,7 +175,7 @@ class _Story:
                 "voucher": facts,
             }
             | verified,
-            f"\nLeft in {self.folder}: {', '.join(_FILES)}."
+            f"\nLeft in {self.folder}: {', '.join(self.names)}."
             f"\nThe token's PIN is {pin}, its PUK {puk}; try:"
             f"\n  ushield --token {self.invocation.spec} info"
             f"\n  ushield verify {files['payment.p7s']} --ca {files['bank-ca.pem']}",

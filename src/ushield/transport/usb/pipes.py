@@ -24,7 +24,7 @@ class BulkPipes:
         self._write = device.backend.bulk_write
         self._read = device.backend.bulk_read
         # The handle that has the claim; there is no public name for it.
-        self._handle = device._ctx.managed_open()
+        self._handle = device._ctx.handle
         self._interface = reader.number
         self._out = reader.bulk_out
         self._in = reader.bulk_in
