@@ -31,24 +31,38 @@ def signed_attributes(
     """
     digest = hashlib.new(hash_algorithm, message).digest()
     said = _RECEIPT if isinstance(display, Receipt) else _BLIND_STATEMENT
-    certificate_hash = hashlib.sha256(certificate).digest()
-    return _attributes(digest, certificate_hash, der.sequence(said, der.set_of(display.encode())))
+    return der.set_of(
+        _CONTENT_TYPE,
+        _MESSAGE_DIGEST[len(digest)] + digest,
+        _SIGNING_CERTIFICATE_V2 + hashlib.sha256(certificate).digest(),
+        der.sequence(said, der.set_of(display.encode())),
+    )
 
 
 def attributes_with_receipt(digest: bytes, certificate_hash: bytes, receipt: bytes) -> bytes:
     """The same from the message's digest, the certificate's SHA-256, and the encoded receipt."""
-    return _attributes(digest, certificate_hash, der.sequence(_RECEIPT, der.tagged(0x31, receipt)))
-
-
-def _attributes(digest: bytes, certificate_hash: bytes, display: bytes) -> bytes:
-    return der.set_of(
-        _CONTENT_TYPE,
-        _MESSAGE_DIGEST[len(digest)] + digest,
-        _SIGNING_CERTIFICATE_V2 + certificate_hash,
-        display,
+    values = der.header(_SET, len(receipt))
+    attribute_length = len(_RECEIPT) + len(values) + len(receipt)
+    attribute = der.header(_SEQUENCE, attribute_length)
+    size = len(digest)
+    before = _MESSAGE_DIGEST[size], digest, _SIGNING_CERTIFICATE_V2, certificate_hash
+    if size > _SHORTEST:
+        before = _SIGNING_CERTIFICATE_V2, certificate_hash, _MESSAGE_DIGEST[size], digest
+    length = _BEFORE_RECEIPT[size] + len(attribute) + attribute_length
+    return b"".join(
+        (
+            der.header(_SET, length),
+            _CONTENT_TYPE,
+            *before,
+            attribute,
+            _RECEIPT,
+            values,
+            receipt,
+        )
     )
 
 
+_SEQUENCE, _SET = 0x30, 0x31
 _CONTENT_TYPE = der.sequence(
     der.object_identifier(oids.CONTENT_TYPE), der.set_of(der.object_identifier(oids.DATA))
 )
@@ -67,12 +81,14 @@ _RECEIPT = der.object_identifier(oids.RECEIPT)
 _BLIND_STATEMENT = der.object_identifier(oids.BLIND_STATEMENT)
 
 RECEIPT_TYPE_LENGTH = len(_RECEIPT)
-RECEIPT_AT: Mapping[HashAlgorithm, int] = {
-    algorithm: len(_CONTENT_TYPE)
-    + len(_MESSAGE_DIGEST[algorithm.digest_size])
-    + algorithm.digest_size
-    + len(_SIGNING_CERTIFICATE_V2)
-    + 32
-    for algorithm in HashAlgorithm
+# The order that DER wants is that of the lengths here. The attribute of the certificate is longer
+# than that of the shortest digest, and shorter than the others; the receipt's is the longest.
+_SHORTEST = min(_MESSAGE_DIGEST)
+_BEFORE_RECEIPT = {
+    size: len(_CONTENT_TYPE) + len(before) + size + len(_SIGNING_CERTIFICATE_V2) + 32
+    for size, before in _MESSAGE_DIGEST.items()
 }
-"""How many bytes of attributes stand before the receipt's, which is the longest, so the last."""
+RECEIPT_AT: Mapping[HashAlgorithm, int] = {
+    algorithm: _BEFORE_RECEIPT[algorithm.digest_size] for algorithm in HashAlgorithm
+}
+"""How many bytes of attributes stand before the receipt's."""

@@ -11,6 +11,7 @@ from functools import cache, lru_cache
 
 __all__ = [
     "boolean",
+    "header",
     "integer",
     "null",
     "object_identifier",
@@ -26,7 +27,7 @@ __all__ = [
 def tagged(tag: int, *contents: bytes) -> bytes:
     """An encoding with the identifier octet ``tag``, in the shortest definite form."""
     content = contents[0] if len(contents) == 1 else b"".join(contents)
-    return _header(tag, len(content)) + content
+    return header(tag, len(content)) + content
 
 
 def value_at(data: bytes, at: int) -> tuple[int, int]:
@@ -49,7 +50,8 @@ def value_at(data: bytes, at: int) -> tuple[int, int]:
 
 # Signatures are alike: most of their lengths come again.
 @lru_cache(maxsize=4096)
-def _header(tag: int, length: int) -> bytes:
+def header(tag: int, length: int) -> bytes:
+    """What stands before a value of ``length`` bytes: the identifier octet, the length."""
     if length < 0x80:
         return bytes((tag, length))
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")

@@ -6,6 +6,9 @@ has the one with the smaller s.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 from ushield.algorithms import HashAlgorithm
 from ushield.cms import der
 
@@ -27,15 +30,21 @@ def lower_s(signature: bytes, hash_algorithm: HashAlgorithm) -> bytes:
 
     What is no such value comes back as it is: its verification will fail.
     """
-    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-
     order = _ORDER.get(hash_algorithm)
     if order is None:
         return signature
     try:
-        r, s = decode_dss_signature(signature)
+        r, s = _decoder()(signature)
     except ValueError:
         return signature
     if not order // 2 < s < order:
         return signature
     return der.sequence(der.integer(r), der.integer(order - s))
+
+
+# An import within a function costs as much as the decoding itself, one above it costs every start.
+@cache
+def _decoder() -> Callable[[bytes], tuple[int, int]]:
+    from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+    return decode_dss_signature

@@ -129,22 +129,31 @@ def _read_end(data: bytes) -> tuple[int, int, str, str, bool]:
     return lines, columns, repertoire, data[start:stop].decode(), data[-1] != 0
 
 
+@lru_cache(maxsize=4096)
+def _read_start(data: bytes) -> str:
+    start, stop = der.value_at(data, 3)
+    return data[start:stop].decode()
+
+
 def _guess(data: bytes) -> Receipt | None:
-    """The receipt if ``data`` is one; writing it again tells. asn1crypto takes ten times longer."""
+    """The receipt if ``data`` is one; writing it again tells. asn1crypto takes ten times longer.
+
+    Of all its members, only the receipt itself can have a length of more than one byte.
+    """
     try:
-        start, _ = der.value_at(data, 0)
-        start, stop = der.value_at(data, start + 3)
-        serial = data[start:stop].decode()
-        start, stop = der.value_at(data, stop)
-        request_id = data[start:stop]
-        start, stop = der.value_at(data, stop)
-        counter = int.from_bytes(data[start:stop], "big")
-        start, stop = der.value_at(data, stop)
-        pages_digest = data[start:stop]
-        start, stop = der.value_at(data, stop)
-        milliseconds = int.from_bytes(data[start:stop], "big")
+        start = 3 if data[1] == 0x81 else 2
+        request_id = start + 5 + data[start + 4]
+        counter = request_id + 10
+        pages_digest = counter + 2 + data[counter + 1]
+        milliseconds = pages_digest + 34
+        end = milliseconds + 2 + data[milliseconds + 1]
         return Receipt(
-            serial, request_id, counter, pages_digest, milliseconds, *_read_end(data[stop:])
+            _read_start(data[start:request_id]),
+            data[request_id + 2 : counter],
+            int.from_bytes(data[counter + 2 : pages_digest], "big"),
+            data[pages_digest + 2 : milliseconds],
+            int.from_bytes(data[milliseconds + 2 : end], "big"),
+            *_read_end(data[end:]),
         )
     except (ValueError, LookupError, ReceiptInvalid):
         return None

@@ -53,7 +53,8 @@ class ParsedSignature(NamedTuple):
 # content: no signature is shorter than 256 bytes, nor longer than 65,535.
 _CONTENT_AT = 4 + 11 + 4 + 4 + 3 + 15
 _CONTENT_TYPE_LENGTH = 11
-_VERSION_LENGTH = 3
+# SignerInfos, the signer's, and its version stand before its name: both are longer than 256 bytes.
+_SIGNER_AT = 4 + 4 + 3
 _VERSION_TAG = 0xA0
 _DIGEST_ALGORITHM_LENGTH = 13
 _HASH_OF = {
@@ -77,9 +78,7 @@ def recognise(data: bytes, identify: Callable[[bytes], SignerIdentity]) -> Parse
         start, end = der.value_at(data, end)
         certificate = data[start:end]
         identity = identify(certificate)
-        start, _ = der.value_at(data, end)
-        start, _ = der.value_at(data, start)
-        start += _VERSION_LENGTH + len(identity.issuer_and_serial)
+        start = end + _SIGNER_AT + len(identity.issuer_and_serial)
         end = start + _DIGEST_ALGORITHM_LENGTH
         hash_algorithm, hashed = _HASH_OF[data[start:end]]
         start, end = der.value_at(data, end)
@@ -87,7 +86,7 @@ def recognise(data: bytes, identify: Callable[[bytes], SignerIdentity]) -> Parse
         start, _ = der.value_at(data, start + RECEIPT_TYPE_LENGTH)
         encoded = data[start:end]
         receipt = Receipt.decode(encoded)
-        _, start = der.value_at(data, end)
+        start = end + 2 + data[end + 1]
         is_rsa = _IS_RSA[data[end:start]]
         start, end = der.value_at(data, start)
         signature = data[start:end]
