@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import TypeVar
 
 from cryptography import x509
@@ -86,31 +87,42 @@ def check_signer(certificate: x509.Certificate, at: datetime) -> None:
 def check_issuers(path: tuple[x509.Certificate, ...], at: datetime) -> None:
     """`TransactionRejected` unless all above the first may issue what is below them, at ``at``."""
     for below, issuer in enumerate(path[1:]):
-        _check_form(issuer)
-        constraints = _extension(issuer, x509.BasicConstraints)
-        if constraints is None or not constraints.ca:
-            raise broken(issuer, "is no CA")
-        if constraints.path_length is not None and below > constraints.path_length:
+        path_length = _path_length(issuer)
+        if path_length is not None and below > path_length:
             raise broken(issuer, "may not stand so far above a signer")
-        usage = _extension(issuer, x509.KeyUsage)
-        if usage is None or not usage.key_cert_sign:
-            raise broken(issuer, "may not sign certificates")
-        if _extension(issuer, x509.NameConstraints) is not None:
-            raise broken(issuer, "constrains names, which is not supported")
-        _check_key(issuer, RejectionReason.PATH_INVALID)
         if issuer is not path[-1]:
             _check_signature_hash(issuer)
         if not issuer.not_valid_before_utc <= at <= issuer.not_valid_after_utc:
             raise broken(issuer, "is not valid at that time")
 
 
+# A bank trusts few CAs, and meets them with every certificate that it has not seen before.
+@lru_cache(maxsize=256)
+def _path_length(issuer: x509.Certificate) -> int | None:
+    """The pathLenConstraint of a CA that may issue certificates; `TransactionRejected` if it is
+    none.
+    """
+    _check_form(issuer)
+    constraints = _extension(issuer, x509.BasicConstraints)
+    if constraints is None or not constraints.ca:
+        raise broken(issuer, "is no CA")
+    usage = _extension(issuer, x509.KeyUsage)
+    if usage is None or not usage.key_cert_sign:
+        raise broken(issuer, "may not sign certificates")
+    if _extension(issuer, x509.NameConstraints) is not None:
+        raise broken(issuer, "constrains names, which is not supported")
+    _check_key(issuer, RejectionReason.PATH_INVALID)
+    return constraints.path_length
+
+
 def _check_form(certificate: x509.Certificate) -> None:
     try:
         extensions = certificate.extensions
         certificate.public_key()
-        certificate.subject.rfc4514_string()
+        subject = certificate.subject
+        subject.rfc4514_string()
         certificate.issuer.rfc4514_string()
-        names = [attribute.value for attribute in certificate.subject]
+        names = [attribute.value for attribute in subject]
         _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except UNREADABLE as error:
         raise _rejected(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 
 from cryptography import x509
@@ -117,13 +118,13 @@ class TrustStore:
     ) -> Iterator[tuple[x509.Certificate, ...]]:
         name = path[-1].issuer
         for anchor in self.anchors:
-            if anchor.subject == name and _takes(steps) and _issued(path[-1], anchor):
+            if _subject(anchor) == name and _takes(steps) and _issued(path[-1], anchor):
                 yield (*path, anchor)
         if len(path) == _MAX_DEPTH:
             return
         for issuer in self.intermediates:
             if (
-                issuer.subject == name
+                _subject(issuer) == name
                 and not any(_same_key(issuer, each) for each in path)
                 and _takes(steps)
                 and _issued(path[-1], issuer)
@@ -137,6 +138,12 @@ def _can_lead(certificate: x509.Certificate) -> bool:
     except UNREADABLE:
         return False
     return True
+
+
+# A bank trusts few CAs, and making a name anew for every certificate takes longer than comparing.
+@lru_cache(maxsize=256)
+def _subject(issuer: x509.Certificate) -> x509.Name:
+    return issuer.subject
 
 
 def _takes(steps: Iterator[int]) -> bool:
