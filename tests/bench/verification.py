@@ -28,9 +28,10 @@ from tests.pki import NOW, Signer, authority, der, pem, receipt_for
 from tests.transaction.strategies import TRANSFER
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank import TrustStore, Verifier
+from ushield.bank.pages_check import check_pages
 from ushield.bank.revocation import RevocationIndex
-from ushield.cms import parse_signed_data
-from ushield.transaction import write_message
+from ushield.cms import Receipt, parse_signed_data
+from ushield.transaction import parse_message, write_message
 
 SIGNATURES = 64
 WANTED = {KeyAlgorithm.RSA_2048: 0.5, KeyAlgorithm.P256: 0.7}
@@ -80,6 +81,13 @@ def run() -> None:
         found = signatures(signer)
         warm, indexed = (Verifier(trust, revocation=index) for index in (short, long))
 
+        parsed = {data: parse_signed_data(data) for data in found}
+
+        def message_and_pages(data: bytes) -> None:
+            each = parsed[data]  # noqa: B023
+            assert isinstance(each.display, Receipt)
+            check_pages(parse_message(each.message), each.display)
+
         def cold(data: bytes) -> object:
             verifier = Verifier(trust, revocation=short)
             return verifier.verify(data, NOW)
@@ -90,6 +98,8 @@ def run() -> None:
                 "warm": each_of(found, lambda data: warm.verify(data, NOW)),  # noqa: B023
                 "indexed": each_of(found, lambda data: indexed.verify(data, NOW)),  # noqa: B023
                 "cold": each_of(found, cold),
+                "pages": each_of(found, message_and_pages),
+                "read": each_of(found, lambda data: warm.verify(data, NOW).transaction),  # noqa: B023
                 **others(signer, found),
             },
             rounds=9,
@@ -99,10 +109,17 @@ def run() -> None:
         line(f"{algorithm}: raw verification (reference)", base, f"{1 / base:,.0f} a second")
         note = f"{base / full:.2f} of the reference (at least {share})"
         line(f"{algorithm}: full, caches warm", full, f"{1 / full:,.0f} a second, {note}")
+        rest = full - seconds["pages"]
+        line(
+            f"{algorithm}: of it, reading the message and drawing its pages",
+            seconds["pages"],
+            f"all the rest is {base / rest:.2f} of the reference",
+        )
+        line(f"{algorithm}: full, and the transaction made", seconds["read"])
         line(f"{algorithm}: the same with {ENTRIES:,} revoked", seconds["indexed"])
         ratio = seconds["cold"] / full
         line(f"{algorithm}: full, cold", seconds["cold"], f"{ratio:.1f} times warm (at most 5)")
-        for name in seconds.keys() - {"raw", "warm", "indexed", "cold"}:
+        for name in seconds.keys() - {"raw", "warm", "indexed", "cold", "pages", "read"}:
             line(f"{algorithm}: {name}", seconds[name])
         openssl(signer, found[0], algorithm)
     once = in_turn({"load": loaded}, rounds=3, runs=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ from ushield.shield.events import EVENT_SIZE, PanelEventKind, PanelKey
 from ushield.shield.requests import RefusalReason, RequestStage
 from ushield.transaction.forms import FORMS, HIDDEN_LABELS
 from ushield.transaction.json_form import from_json
-from ushield.transaction.message import MAX_MESSAGE
+from ushield.transaction.message import MAX_MESSAGE, compose_message
+from ushield.transaction.model import Login
+from ushield.transaction.pages import Screen, lay_out, pages_digest
 from ushield.virtual.usb import descriptors
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -107,3 +110,12 @@ def test_the_message_page_has_every_field_in_its_place() -> None:
 def test_the_json_example_of_the_message_page_is_a_transaction() -> None:
     (example,) = re.findall("```json\n(.*?)```", MESSAGE, re.DOTALL)
     from_json(example)
+
+
+def test_the_digest_of_pages_is_what_another_program_finds() -> None:
+    console = MESSAGE.split("```console\n$ ", 1)[1].split("```", 1)[0]
+    command, printed = console.split("\n", 1)
+    found = subprocess.run(["bash", "-c", command], capture_output=True, check=True, text=True)
+    login = compose_message(Login(site="bank.example", customer="张三", challenge="c1"))
+    digest = pages_digest(lay_out(login.shown, Screen())).hex()
+    assert found.stdout == printed == f"{digest}  -\n"

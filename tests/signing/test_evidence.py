@@ -47,7 +47,6 @@ def request_for(
     certificates = [Certificate(1, b"\x01", "signing", signer.der)]
     return SigningRequest(
         parse_message(message),
-        message,
         PrivateKey(key, always_authenticate=True),
         certificates,
         info,

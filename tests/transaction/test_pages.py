@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.transaction.strategies import DRAWABLE, EXAMPLES, TRANSFER, texts, transactions
+from tests.transaction.strategies import DRAWABLE, EXAMPLES, TRANSFER, transactions
 from ushield.errors import DisplayRefused, InputInvalid
 from ushield.transaction import (
     Batch,
@@ -246,18 +246,27 @@ def test_what_is_no_screen_is_refused(screen: dict[str, int]) -> None:
 
 
 def test_the_digest_of_pages_is_over_their_documented_bytes() -> None:
-    number = (1).to_bytes(4, "big")
-    hashed = b"ushield pages 1\0" + number + (2).to_bytes(4, "big") + number + b"a" + bytes(4)
-    assert pages_digest([("a", "")]) == hashlib.sha256(hashed).digest()
+    pages = [("一", "1/2"), ("", "2/2")]
+    hashed = "ushield pages 2\n一\n1/2\n\n2/2".encode()
+    assert pages_digest(pages) == hashlib.sha256(hashed).digest()
 
 
-@given(
-    st.lists(st.lists(texts(3, "ab字"), max_size=3).map(tuple), max_size=3),
-    st.lists(st.lists(texts(3, "ab字"), max_size=3).map(tuple), max_size=3),
-)
-def test_other_pages_have_another_digest(one: list[Page], other: list[Page]) -> None:
+@given(st.integers(1, 3).flatmap(lambda lines: st.tuples(*(_pages_of(lines),) * 2)))
+def test_other_pages_have_another_digest(found: tuple[list[Page], list[Page]]) -> None:
+    one, other = found
     assume(one != other)
     assert pages_digest(one) != pages_digest(other)
+
+
+def _pages_of(lines: int) -> st.SearchStrategy[list[Page]]:
+    line = st.text("ab字", max_size=3)
+    return st.lists(st.tuples(*(line,) * lines), min_size=1, max_size=3)
+
+
+@pytest.mark.parametrize("pages", [[], [()], [("a\nb", "c")], [("a", "b"), ("c", "d\n")]])
+def test_what_no_screen_draws_has_no_digest(pages: list[Page]) -> None:
+    with pytest.raises(InputInvalid):
+        pages_digest(pages)
 
 
 def test_pages_of_all_examples_differ_from_each_other() -> None:

@@ -152,9 +152,8 @@ def check_message(found: IssuedChallenge | None, verified: Signed) -> IssuedChal
     """The challenge, if it was issued and its message is what was signed; `TransactionRejected`."""
     if found is None:
         raise _rejected("the bank issued no such challenge", RejectionReason.CHALLENGE_UNKNOWN)
-    # A message that was read is written back byte for byte: these are the bytes that were signed.
-    if found.message is not None and verified.message.encode() != found.message:
-        if verified.transaction.challenge != found.id:
+    if found.message is not None and verified.message.encoded != found.message:
+        if verified.message.challenge != found.id:
             raise _rejected(
                 "the signature is for another challenge", RejectionReason.CHALLENGE_MISMATCH
             )

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from ushield.bank.attestation import AttestationPolicy
 from ushield.bank.rejection import RejectionReason, TransactionRejected
 from ushield.bank.revocation.index import Clearance, RevocationIndex
+from ushield.bank.signature_check import SignatureCheck, signature_check
 from ushield.bank.trust import TrustStore
 from ushield.cms.attestation import Attestation
 from ushield.cms.recognition import SignerIdentity, read_certificate
@@ -26,7 +26,7 @@ class Standing:
     """
 
     identity: SignerIdentity
-    key: CertificatePublicKeyTypes
+    check_signature: SignatureCheck
     serial_number: int
     path: tuple[x509.Certificate, ...]
     subjects: tuple[str, ...]
@@ -65,7 +65,7 @@ class Standing:
         key = loaded.public_key()
         return cls(
             identity=identity,
-            key=key,
+            check_signature=signature_check(key),
             serial_number=loaded.serial_number,
             path=path,
             subjects=tuple(each.subject.rfc4514_string() for each in path),

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import NamedTuple, Protocol, overload
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-
-from ushield.algorithms import HashAlgorithm
 from ushield.bank.attestation import AttestationPolicy
 from ushield.bank.memory import Memory
+from ushield.bank.pages_check import check_pages, screen_of
 from ushield.bank.rejection import RejectionReason, TransactionRejected
 from ushield.bank.revocation.index import RevocationIndex
 from ushield.bank.standing import Standing
@@ -24,11 +19,10 @@ from ushield.cms.blind import BlindStatement
 from ushield.cms.parsing import SignedDataInvalid, parse_signed_data
 from ushield.cms.receipt import Receipt
 from ushield.cms.recognition import ParsedSignature, SignerIdentity, read_identity
-from ushield.errors import DisplayRefused, InputInvalid, MessageInvalid
+from ushield.errors import InputInvalid, MessageInvalid
 from ushield.transaction.message import Message, parse_message
 from ushield.transaction.model import Transaction
-from ushield.transaction.pages import MOST_PAGES, Page, Screen, lay_out, pages_digest
-from ushield.transaction.repertoire import Repertoire
+from ushield.transaction.pages import Page, lay_out
 
 __all__ = [
     "BlindTransaction",
@@ -37,14 +31,6 @@ __all__ = [
     "Verifier",
     "verify_transaction",
 ]
-
-_PADDING = padding.PKCS1v15()
-_HASHES: dict[HashAlgorithm, hashes.HashAlgorithm] = {
-    HashAlgorithm.SHA256: hashes.SHA256(),
-    HashAlgorithm.SHA384: hashes.SHA384(),
-    HashAlgorithm.SHA512: hashes.SHA512(),
-}
-_ECDSA = {name: ec.ECDSA(algorithm) for name, algorithm in _HASHES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +57,19 @@ class _SignedTransaction:
 class VerifiedTransaction(_SignedTransaction):
     """A transaction whose signature holds. Only a `Verifier` makes one.
 
-    ``message`` is what was signed and ``pages`` what the token showed before OK; ``receipt`` is
-    the token's word on the press. ``certificate`` is the signer's in DER, ``path`` the subjects
+    ``message`` is what was signed; ``receipt`` is the token's word on the press, and on what it
+    showed before. ``certificate`` is the signer's in DER, ``path`` the subjects
     from it up to the trusted CA (RFC 4514), ``certificate_serial`` its serial number.
     ``attestation`` is what the token attested of the key, where the bank requires that.
     """
 
-    pages: tuple[Page, ...]
     receipt: Receipt
     attestation: Attestation | None = None
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """What the token showed before OK, drawn again."""
+        return lay_out(self.message.shown, screen_of(self.receipt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +183,7 @@ class Verifier:
         if known.blind is None:
             raise _blind()
         standing = known.blind.standing(parsed.certificate, at)
-        _check_signature(parsed, standing)
+        standing.check_signature(parsed)
         self._check_virtual(parsed.display)
         self._check_lost(parsed.display.serial, at)
         return BlindTransaction(
@@ -215,16 +205,16 @@ class Verifier:
         self, parsed: ParsedSignature, receipt: Receipt, signers: _Signers, at: datetime
     ) -> VerifiedTransaction:
         standing = signers.standing(parsed.certificate, at)
-        _check_signature(parsed, standing)
+        standing.check_signature(parsed)
         self._check_token(receipt, standing.attestation)
         self._check_lost(receipt.serial, at)
         message = _read_message(parsed.message)
+        check_pages(message, receipt)
         return VerifiedTransaction(
             message,
             parsed.certificate,
             standing.serial_number,
             standing.subjects,
-            _redraw(message, receipt),
             receipt,
             standing.attestation,
         )
@@ -347,61 +337,8 @@ def _parse(signature: bytes, signers: _Signers) -> ParsedSignature:
         raise TransactionRejected(str(error), reason=RejectionReason(error.fault.value)) from error
 
 
-def _check_signature(parsed: ParsedSignature, standing: Standing) -> None:
-    key = standing.key
-    try:
-        if parsed.is_rsa and isinstance(key, rsa.RSAPublicKey):
-            key.verify(
-                parsed.signature, parsed.signed_attributes, _PADDING, _HASHES[parsed.hash_algorithm]
-            )
-        elif not parsed.is_rsa and isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(parsed.signature, parsed.signed_attributes, _ECDSA[parsed.hash_algorithm])
-        else:
-            raise TransactionRejected(
-                "the certificate's key is not of the kind that signed",
-                reason=RejectionReason.ALGORITHM_REFUSED,
-            )
-    except InvalidSignature as error:
-        raise TransactionRejected(
-            "the signature does not match the certificate's key",
-            reason=RejectionReason.SIGNATURE_INVALID,
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise TransactionRejected(
-            "the certificate's key cannot be used", reason=RejectionReason.CERTIFICATE_INVALID
-        ) from error
-
-
 def _read_message(encoded: bytes) -> Message:
     try:
         return parse_message(encoded)
     except MessageInvalid as error:
         raise TransactionRejected(str(error), reason=RejectionReason.MESSAGE_INVALID) from error
-
-
-def _redraw(message: Message, receipt: Receipt) -> tuple[Page, ...]:
-    try:
-        screen = _screen(receipt.lines, receipt.columns, receipt.repertoire, receipt.banner)
-    except (ValueError, InputInvalid) as error:
-        raise TransactionRejected(
-            "the receipt names a screen that does not exist",
-            reason=RejectionReason.RECEIPT_INVALID,
-        ) from error
-    try:
-        pages = lay_out(message.shown, screen)
-    except DisplayRefused as error:
-        raise TransactionRejected(
-            f"the token cannot have shown this message: {error}",
-            reason=RejectionReason.PAGES_MISMATCH,
-        ) from error
-    if pages_digest(pages) != receipt.pages_digest:
-        raise TransactionRejected(
-            "the token showed other pages than this message has",
-            reason=RejectionReason.PAGES_MISMATCH,
-        )
-    return pages
-
-
-@lru_cache(maxsize=256)
-def _screen(lines: int, columns: int, repertoire: str, banner: str) -> Screen:
-    return Screen(lines, columns, Repertoire(repertoire), banner, MOST_PAGES)

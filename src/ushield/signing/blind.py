@@ -62,7 +62,7 @@ def sign_blindly(
             "this token has a screen, and shows what it signs", remedy="Use `session.sign`."
         )
     message = compose_message(transaction)
-    data = message.encode()
+    data = message.encoded
     key, certificates = session.signing_key(key, KeyUsage.AUTHENTICATION)
     certificate = certificates[0]
     algorithm = key.info.algorithm

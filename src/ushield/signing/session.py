@@ -67,10 +67,10 @@ class SigningSession(Session):
         `Session.login` raises for the ``pin``.
         """
         message = compose_message(transaction)
-        data = message.encode()
+        data = message.encoded
         self.want_screen()
         key, certificates = self.signing_key(key)
-        request = SigningRequest(message, data, key, certificates, self.token.info)
+        request = SigningRequest(message, key, certificates, self.token.info)
         reference = key.info.reference
         return self._put_on_screen(
             lambda driver: driver.begin(reference, data),

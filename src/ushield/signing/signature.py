@@ -39,12 +39,10 @@ class TransactionSignature:
 class SigningRequest:
     """What was put on the screen, and what a signature of it must hold.
 
-    ``data`` is the encoded ``message``. ``certificates`` are those of the key; the token says in
-    the attributes which one it used.
+    ``certificates`` are those of the key; the token says in the attributes which one it used.
     """
 
     message: Message
-    data: bytes
     key: PrivateKey
     certificates: Sequence[Certificate]
     info: TokenInfo
@@ -58,7 +56,7 @@ class SigningRequest:
         """
         from ushield.cms import assemble, signed_attributes
 
-        algorithm = self.key.info.algorithm
+        data, algorithm = self.message.encoded, self.key.info.algorithm
         receipt = read_receipt(signed.signed)
         pages = redraw(self.message.shown, self.info)
         check_receipt(receipt, request_id, pages, self.info)
@@ -66,7 +64,7 @@ class SigningRequest:
             (
                 one
                 for one in self.certificates
-                if signed_attributes(self.data, one.der, receipt, algorithm.hash) == signed.signed
+                if signed_attributes(data, one.der, receipt, algorithm.hash) == signed.signed
             ),
             None,
         )
@@ -74,7 +72,7 @@ class SigningRequest:
             raise SignatureMismatch("the token signed another message, or by another certificate")
         check_signature(certificate.der, signed.signature, signed.signed, algorithm.hash)
         der = assemble(
-            message=self.data,
+            message=data,
             certificate=certificate.der,
             signed_attributes=signed.signed,
             signature=signed.signature,
@@ -82,5 +80,5 @@ class SigningRequest:
             hash_algorithm=algorithm.hash,
         )
         return TransactionSignature(
-            der, self.data, self.message.transaction, receipt, certificate, pages
+            der, data, self.message.transaction, receipt, certificate, pages
         )

@@ -25,9 +25,11 @@ from ushield.transaction.model import (
     Transaction,
     Transfer,
 )
-from ushield.transaction.money import Money
+from ushield.transaction.money import PLAIN_MONEY, Money
+from ushield.transaction.text import PLAIN_TEXT
 
 __all__ = [
+    "CHALLENGE_LABEL",
     "COUNT",
     "DIGEST",
     "DIGEST_GROUP",
@@ -36,7 +38,6 @@ __all__ = [
     "HIDDEN_LABELS",
     "KIND_LABEL",
     "MONEY",
-    "TEXT",
     "UNPAID",
     "WHOLE_LABELS",
     "Entry",
@@ -48,10 +49,17 @@ __all__ = [
 ]
 
 KIND_LABEL = "业务"
+CHALLENGE_LABEL = "挑战码"
 DIGEST_GROUP = 4
 """How many hexadecimal digits of a digest stand together, with a space after them."""
 # `datetime` checks the numbers. It reads an hour of 24, too, which is 0 of the next day.
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?!24)[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+# All days but those of a February that some years have.
+_PLAIN_INSTANT = (
+    "[1-9][0-9]{3}-"
+    "(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+    "T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"
+)
 
 
 class Kind(StrEnum):
@@ -69,11 +77,14 @@ class Kind(StrEnum):
 class Shape:
     """How a field's value is written as one text, and read back (`ValueError` if it is none).
 
-    ``is_exact``: nothing is read that would be written otherwise.
+    ``plain`` is a regular expression for most such texts, and for no other: what it matches, every
+    model takes, and writes again as it was. ``is_exact``: nothing is read that would be written
+    otherwise.
     """
 
     write: Callable[[Any], str]
     read: Callable[[str], Any]
+    plain: str
     is_exact: bool = False
 
 
@@ -91,11 +102,13 @@ def _write_digest(digest: bytes) -> str:
     return digest.hex(" ", -DIGEST_GROUP // 2)
 
 
-TEXT = Shape(str, str, is_exact=True)
-MONEY = Shape(attrgetter("display"), Money.parse_display, is_exact=True)
-COUNT = Shape(str, int)
-DIGEST = Shape(_write_digest, bytes.fromhex)
-INSTANT = Shape(_write_instant, _read_instant, is_exact=True)
+TEXT = Shape(str, str, PLAIN_TEXT, is_exact=True)
+ACCOUNT = Shape(str, str, "[0-9A-Za-z]{1,40}+", is_exact=True)
+CHALLENGE = Shape(str, str, "[0-9A-Za-z._-]{1,64}+", is_exact=True)
+MONEY = Shape(attrgetter("display"), Money.parse_display, PLAIN_MONEY, is_exact=True)
+COUNT = Shape(str, int, "[1-9][0-9]{0,4}+")
+DIGEST = Shape(_write_digest, bytes.fromhex, "[0-9a-f]{4}(?: [0-9a-f]{4}){15}")
+INSTANT = Shape(_write_instant, _read_instant, _PLAIN_INSTANT, is_exact=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +137,11 @@ class Form:
     entries: tuple[Entry, ...]
 
 
-_PAYER = (Entry("payer.name", "付款人"), Entry("payer.account", "付款账号"))
+_PAYER = (Entry("payer.name", "付款人"), Entry("payer.account", "付款账号", ACCOUNT))
 _AMOUNT = Entry("amount", "金额", MONEY)
 _MEMO = Entry("memo", "附言", required=False)
 _ORDER = Entry("order", "银行订单号", required=False, shown=False)
-_CHALLENGE = Entry("challenge", "挑战码", shown=False)
+_CHALLENGE = Entry("challenge", CHALLENGE_LABEL, CHALLENGE, shown=False)
 _EXPIRES = Entry("expires", "有效期", INSTANT, required=False, shown=False)
 _TOTAL = Entry("total", "总金额", MONEY)
 _DIGEST = Entry("digest", "明细摘要", DIGEST)
@@ -152,7 +165,7 @@ FORMS: Mapping[str, Form] = {
             Transfer,
             (
                 Entry("payee.name", "收款人"),
-                Entry("payee.account", "收款账号"),
+                Entry("payee.account", "收款账号", ACCOUNT),
                 Entry("payee.bank", "收款行"),
                 _AMOUNT,
                 *_PAYER,

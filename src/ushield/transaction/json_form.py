@@ -29,7 +29,7 @@ from ushield.transaction.tally import BatchTally
 
 __all__ = ["batch_from_json", "from_json", "schema", "to_json"]
 
-_HEX = Shape(bytes.hex, bytes.fromhex)
+_HEX = Shape(bytes.hex, bytes.fromhex, "[0-9a-f]{64}")
 
 
 def to_json(transaction: Transaction) -> dict[str, Any]:

@@ -9,58 +9,89 @@ by an XML library: what is not written by `write_message` is no message.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from ushield.errors import MessageInvalid, TransactionInvalid
-from ushield.transaction.forms import FORMS, KIND_LABEL, TEXT, Entry, Form, build, form_of
+from ushield.transaction.fields import DECLARATION, Field, write_fields
+from ushield.transaction.forms import (
+    CHALLENGE_LABEL,
+    FORMS,
+    KIND_LABEL,
+    Entry,
+    Form,
+    build,
+    form_of,
+)
 from ushield.transaction.model import Transaction
+from ushield.transaction.plain_messages import read_plain
 
-__all__ = ["MAX_MESSAGE", "Field", "Message", "compose_message", "parse_message", "write_message"]
+__all__ = [
+    "MAX_MESSAGE",
+    "Field",
+    "Message",
+    "compose_message",
+    "examine_message",
+    "parse_message",
+    "write_message",
+]
 
 MAX_MESSAGE = 4096
 """Longest message, in bytes; every transaction the model takes fits."""
 
-_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
 _MAX_FIELDS = 16
 _REFERENCE = re.compile("&(?:(amp|lt|gt);)?")
 _REFERENCED = {"amp": "&", "lt": "<", "gt": ">"}
 # Possessive repetitions: a text is read once, however it ends.
 _TEXT = "[^<>&]*+(?:&(?:amp|lt|gt);[^<>&]*+)*+"
 _FIELDS = f"((?:<M><k>{_TEXT}</k><v>{_TEXT}</v></M>){{0,{_MAX_FIELDS}}}+)"
-_STRUCTURE = re.compile(f"{re.escape(_DECLARATION)}<T><D>{_FIELDS}</D><E>{_FIELDS}</E></T>")
+_STRUCTURE = re.compile(f"{re.escape(DECLARATION)}<T><D>{_FIELDS}</D><E>{_FIELDS}</E></T>")
 _FIELD = re.compile("<M><k>([^<]*+)</k><v>([^<]*+)</v></M>")
-
-
-class Field(NamedTuple):
-    """A field of a message as the person reads it."""
-
-    label: str
-    value: str
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message: its fields in their order, and the transaction they make."""
+    """A message: its bytes, and its fields in their order.
 
-    transaction: Transaction
-    shown: tuple[Field, ...]
-    hidden: tuple[Field, ...]
+    ``labels`` and ``values`` are those of all fields, of which the token shows the first
+    ``shown_count``.
+    """
 
-    def encode(self) -> bytes:
-        """The bytes to sign."""
-        return "".join(
-            (
-                _DECLARATION,
-                "<T><D>",
-                *map(_write_field, self.shown),
-                "</D><E>",
-                *map(_write_field, self.hidden),
-                "</E></T>",
-            )
-        ).encode()
+    encoded: bytes
+    labels: tuple[str, ...] = field(compare=False)
+    values: tuple[str, ...] = field(compare=False)
+    shown_count: int = field(compare=False)
+    _transaction: Transaction | None = field(compare=False, repr=False)
+
+    @property
+    def shown(self) -> tuple[Field, ...]:
+        """The fields that the token shows."""
+        return self._fields[: self.shown_count]
+
+    @property
+    def hidden(self) -> tuple[Field, ...]:
+        """The fields that it signs without showing them."""
+        return self._fields[self.shown_count :]
+
+    @property
+    def _fields(self) -> tuple[Field, ...]:
+        return tuple(map(Field, self.labels, self.values))
+
+    @property
+    def transaction(self) -> Transaction:
+        """The transaction that the fields make."""
+        made = self._transaction
+        if made is None:
+            # Who only wants to know that there is one, such as a verifier, does not wait for it.
+            made = _read_transaction(self.shown, self.hidden)
+            object.__setattr__(self, "_transaction", made)
+        return made
+
+    @property
+    def challenge(self) -> str:
+        """The id of the challenge that it is for."""
+        return self.values[self.labels.index(CHALLENGE_LABEL, self.shown_count)]
 
 
 def compose_message(transaction: Transaction) -> Message:
@@ -72,12 +103,19 @@ def compose_message(transaction: Transaction) -> Message:
         text = entry.text(transaction)
         if text is not None:
             (shown if entry.shown else hidden).append(Field(entry.label, text))
-    return Message(transaction, tuple(shown), tuple(hidden))
+    return _message(write_fields(shown, hidden), shown, hidden, transaction)
+
+
+def _message(
+    encoded: bytes, shown: Sequence[Field], hidden: Sequence[Field], transaction: Transaction
+) -> Message:
+    labels, values = zip(*shown, *hidden, strict=True)
+    return Message(encoded, labels, values, len(shown), transaction)
 
 
 def write_message(transaction: Transaction) -> bytes:
     """The bytes to sign for ``transaction``."""
-    return compose_message(transaction).encode()
+    return compose_message(transaction).encoded
 
 
 def parse_message(data: bytes) -> Message:
@@ -92,28 +130,26 @@ def parse_message(data: bytes) -> Message:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise MessageInvalid(f"byte {error.start}: not UTF-8") from error
+    plain = read_plain(text)
+    if plain is not None:
+        return Message(data, *plain, None)
+    return examine_message(data)
+
+
+def examine_message(data: bytes) -> Message:
+    """The same in one's own time, also for messages that are not plain; of at most `MAX_MESSAGE`
+    bytes of UTF-8.
+    """
+    text = data.decode()
     found = _STRUCTURE.fullmatch(text)
     if found is None:
         raise _Reader(text).problem()
-    make = _escaped_field if "&" in text else _plain_field
-    shown = tuple(map(make, _FIELD.findall(found[1])))
-    hidden = tuple(map(make, _FIELD.findall(found[2])))
-    return Message(_read_transaction(shown, hidden), shown, hidden)
+    shown = [*map(_field, _FIELD.findall(found[1]))]
+    hidden = [*map(_field, _FIELD.findall(found[2]))]
+    return _message(data, shown, hidden, _read_transaction(shown, hidden))
 
 
-def _write_field(field: Field) -> str:
-    return f"<M><k>{_escape(field.label)}</k><v>{_escape(field.value)}</v></M>"
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-# As `Field._make`, without its check of the length.
-_plain_field: Callable[[tuple[str, str]], Field] = partial(tuple.__new__, Field)
-
-
-def _escaped_field(texts: tuple[str, str]) -> Field:
+def _field(texts: tuple[str, str]) -> Field:
     label, value = texts
     return Field(_REFERENCE.sub(_resolve, label), _REFERENCE.sub(_resolve, value))
 
@@ -133,7 +169,7 @@ class _Reader:
 
     def problem(self) -> MessageInvalid:
         try:
-            self._expect(_DECLARATION)
+            self._expect(DECLARATION)
             self._expect("<T><D>")
             self._fields()
             self._expect("</D><E>")
@@ -199,7 +235,7 @@ class _Part:
             if place < reached:
                 raise MessageInvalid(f"field {label} is out of order")
             reached = place
-            values[entry.path] = text if entry.shape is TEXT else _read_value(entry, text)
+            values[entry.path] = _read_value(entry, text)
         for entry in self.required:
             if entry.path not in values:
                 raise MessageInvalid(f"field {entry.label} is missing")

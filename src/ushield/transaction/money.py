@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from ushield.errors import TransactionInvalid
 
-__all__ = ["MAX_INTEGER_DIGITS", "Currency", "Money"]
+__all__ = ["MAX_INTEGER_DIGITS", "PLAIN_MONEY", "Currency", "Money"]
 
 MAX_INTEGER_DIGITS = 15
 _LIMIT = Decimal(10**MAX_INTEGER_DIGITS)
@@ -83,6 +83,21 @@ _DIGITS = {
     Currency.OMR: 3,
     Currency.TND: 3,
 }
+
+
+def _plain() -> str:
+    by_digits: dict[int, list[str]] = {}
+    for currency in Currency:
+        by_digits.setdefault(currency.digits, []).append(currency.value)
+    after_point = (
+        f"{f'[.][0-9]{{{digits}}}' if digits else ''} (?:{'|'.join(codes)})"
+        for digits, codes in by_digits.items()
+    )
+    return f"[1-9][0-9]{{0,2}}+(?:,[0-9]{{3}}){{0,4}}+(?:{'|'.join(after_point)})"
+
+
+PLAIN_MONEY = _plain()
+"""A regular expression for what `Money.display` gives of amounts that are not below one."""
 
 
 @dataclass(frozen=True, slots=True)

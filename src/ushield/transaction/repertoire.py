@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from contextlib import suppress
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 
 from ushield.errors import DisplayRefused
 
-__all__ = ["Repertoire", "text_width"]
+__all__ = ["Repertoire", "text_widths"]
 
 
 class Repertoire(StrEnum):
@@ -41,7 +41,7 @@ class Repertoire(StrEnum):
 
     def width(self, text: str) -> int:
         """How many half-width cells ``text`` takes in all; `DisplayRefused` as `cells`."""
-        return text_width(self.value, text)
+        return sum(self.cells(text))
 
     def cells(self, text: str) -> list[int]:
         """How many half-width cells each character of ``text`` takes.
@@ -61,15 +61,16 @@ class Repertoire(StrEnum):
         return cells
 
 
-def text_width(codec: str, text: str) -> int:
-    """`Repertoire.width` by the id of the repertoire, for a great many texts."""
+def text_widths(codec: str, texts: Sequence[str]) -> list[int]:
+    """`Repertoire.width` of each of ``texts``, by the id of the repertoire."""
     # Where one character needs a look of its own, `cells` takes it: a control, U+3000, no glyph.
-    if text.isprintable():
-        if text.isascii():
-            return len(text)
-        with suppress(UnicodeEncodeError):
-            return len(text.encode(codec))
-    return sum(Repertoire(codec).cells(text))
+    if texts and "".join(texts).isprintable():
+        try:
+            return [*map(len, "\n".join(texts).encode(codec).split(b"\n"))]
+        except UnicodeEncodeError:
+            pass
+    repertoire = Repertoire(codec)
+    return [sum(repertoire.cells(text)) for text in texts]
 
 
 @lru_cache(maxsize=4096)

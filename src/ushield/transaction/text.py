@@ -7,7 +7,7 @@ import unicodedata
 
 from ushield.errors import TransactionInvalid
 
-__all__ = ["check_account", "check_challenge", "check_text"]
+__all__ = ["PLAIN_TEXT", "check_account", "check_challenge", "check_text"]
 
 # General categories of the Unicode Character Database that draw nothing, or not what they say:
 # controls, format characters (bidi, zero-width, soft hyphen), surrogates, private use,
@@ -31,6 +31,9 @@ _BLANK = re.compile(
 _SPACES = " \u3000"
 # Visible, normalised, and neither combining nor a space: almost all texts are made of these.
 _PLAIN = re.compile("[!-~\u4e00-\u9fa5]++(?: [!-~\u4e00-\u9fa5]++)*+")
+PLAIN_TEXT = "(?![^<]{61})[!-%'-;=?-~\u4e00-\u9fa5]++(?: [!-%'-;=?-~\u4e00-\u9fa5]++)*+"
+"""A regular expression for texts within a message that keep every rule for texts, whatever their
+field: none is longer than any field may be, none holds a character that XML writes otherwise."""
 _ACCOUNT = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z-]{0,38}[0-9A-Za-z])?")
 _CHALLENGE = re.compile(r"[0-9A-Za-z._-]{1,64}")
 

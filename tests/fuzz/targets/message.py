@@ -24,7 +24,7 @@ from ushield.transaction import (
 )
 from ushield.transaction.forms import FORMS, KIND_LABEL, form_of
 from ushield.transaction.json_form import from_json, to_json
-from ushield.transaction.message import MAX_MESSAGE
+from ushield.transaction.message import MAX_MESSAGE, examine_message
 from ushield.transaction.pages import LABEL_END, MOST_PAGES
 from ushield.transaction.repertoire import Repertoire
 
@@ -53,7 +53,13 @@ def _parse(data: bytes) -> None:
         message = parse_message(data)
     except MessageInvalid:
         return
-    assert message.encode() == data
+    assert message.encoded == data
+    examined = examine_message(data)
+    assert (message.labels, message.values) == (examined.labels, examined.values)
+    assert (message.shown_count, message.transaction) == (
+        examined.shown_count,
+        examined.transaction,
+    )
     assert write_message(message.transaction) == data
     assert from_json(json.dumps(to_json(message.transaction))) == message.transaction
     for screen in _SCREENS:

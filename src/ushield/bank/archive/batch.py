@@ -134,12 +134,11 @@ def _judge(row: _Row, verifier: RowVerifier) -> _Outcome:
     except (OverflowError, UnicodeDecodeError) as error:
         return _refused(row, RowFault.UNREADABLE.value, str(error))
     verified = verifier.verify_either(row.signature, at)
-    if challenge is not None and verified.transaction.challenge != challenge:
+    if challenge is not None and verified.message.challenge != challenge:
         raise TransactionRejected(
             "the signature is for another challenge", reason=RejectionReason.CHALLENGE_MISMATCH
         )
-    # A message that was read is written back byte for byte: these are the bytes that were signed.
-    if row.message is not None and verified.message.encode() != row.message:
+    if row.message is not None and verified.message.encoded != row.message:
         raise TransactionRejected(
             "what was signed is not the message of this row",
             reason=RejectionReason.CONTENT_MISMATCH,

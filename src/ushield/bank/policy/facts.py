@@ -108,7 +108,7 @@ class SignatureFacts:
         from ushield.bank.verification import BlindTransaction
 
         facts = cls(
-            message=verified.message.encode(),
+            message=verified.message.encoded,
             person=person,
             token=token,
             certificate=verified.certificate,
