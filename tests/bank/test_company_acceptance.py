@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from tests.bank.banking import VERIFIER, Bench, Holder, order
-from tests.bank.store.test_killed import killed_at
+from tests.bank.killing import MOST_STEPS, killed_at
 from tests.pki import Signer
 from tests.transaction.strategies import yuan
 from ushield.algorithms import KeyAlgorithm
@@ -391,7 +391,7 @@ def test_a_process_that_is_killed_leaves_a_whole_step_or_none(
         bank.approvals.approve(challenge, checked)
 
     seen: set[Stage | None] = set()
-    for step in range(0, 120, 5):
+    for step in range(MOST_STEPS):
         firm.bench.clock.move(days=1)
         challenge = firm.issue()
         made, checked = firm.sign("li", challenge), firm.sign("wang", challenge)
@@ -417,3 +417,4 @@ def test_a_process_that_is_killed_leaves_a_whole_step_or_none(
         if not was_killed:
             break
     assert seen == {None, Stage.OPEN, Stage.COMPLETE}
+    assert not was_killed

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Self
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -35,9 +34,6 @@ from ushield.bank.lifecycle.records import Enrolment
 from ushield.bank.store.tables import audit_entry
 from ushield.cms import oids
 from ushield.cms.attestation import Attestation
-
-ONE_DATABASE = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-"""For what is decided in Python: the statements are tried on both by other tests."""
 
 MAKER = "Token Maker"
 MODEL = "S2"

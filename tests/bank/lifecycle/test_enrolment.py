@@ -12,7 +12,7 @@ from cryptography import x509
 from sqlalchemy import Engine, inspect, select
 
 from tests.bank.banking import TRUST, Bench, order
-from tests.bank.lifecycle.desk import ONE_DATABASE, Desk, HeldToken, events
+from tests.bank.lifecycle.desk import Desk, HeldToken, events
 from tests.pki import authority, der
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank import (
@@ -95,7 +95,6 @@ def test_a_code_a_request_and_an_attestation_become_a_certificate_that_signs(
     assert desk.enrolments.confirm(issued.id, accepted) == confirmed
 
 
-@ONE_DATABASE
 def test_the_subject_is_the_bank_s_choice_and_not_the_request_s(desk: Desk) -> None:
     desk.bench.bank.add_customer("alice", "李四")
     token = HeldToken("US-1")
@@ -134,7 +133,6 @@ def test_the_attestation_is_kept_for_whoever_verifies(desk: Desk, bench: Bench) 
     assert verified.attestation.serial == "US-1"
 
 
-@ONE_DATABASE
 def test_the_same_key_again_gets_the_same_certificate(desk: Desk) -> None:
     token = HeldToken("US-1")
     code = registered(desk).code
@@ -143,7 +141,6 @@ def test_the_same_key_again_gets_the_same_certificate(desk: Desk) -> None:
     assert again == first
 
 
-@ONE_DATABASE
 def test_a_code_is_used_up_by_the_first_key(desk: Desk) -> None:
     token = HeldToken("US-1")
     code = registered(desk).code
@@ -172,7 +169,6 @@ def test_wrong_codes_void_a_registration_and_unknown_ones_look_the_same(
     ]
 
 
-@ONE_DATABASE
 def test_a_try_less_than_too_many_leaves_the_code_good(desk: Desk) -> None:
     token = HeldToken("US-1")
     code = registered(desk).code
@@ -181,7 +177,6 @@ def test_a_try_less_than_too_many_leaves_the_code_good(desk: Desk) -> None:
     desk.enrolments.enrol(code, token.request(), token.attestation())
 
 
-@ONE_DATABASE
 def test_a_code_expires(desk: Desk, bench: Bench) -> None:
     registration = registered(desk)
     bench.clock.at = registration.expires_at
@@ -189,7 +184,6 @@ def test_a_code_expires(desk: Desk, bench: Bench) -> None:
     assert code_reason(desk, registration.code) is CodeReason.EXPIRED
 
 
-@ONE_DATABASE
 def test_a_registration_can_be_withdrawn_until_it_is_used(desk: Desk) -> None:
     registration = registered(desk)
     assert desk.enrolments.withdraw(registration.id).state is EnrolmentState.VOID
@@ -204,7 +198,6 @@ def test_a_registration_can_be_withdrawn_until_it_is_used(desk: Desk) -> None:
         desk.enrolments.withdraw("00" * 16)
 
 
-@ONE_DATABASE
 def test_nobody_unknown_is_registered(desk: Desk) -> None:
     with pytest.raises(CustomerUnknown):
         desk.enrolments.register("nobody")
@@ -303,7 +296,6 @@ def test_a_virtual_token_is_enrolled_where_the_bank_says_so(sqlite_url: str) -> 
         desk.enrolments.enrol(code, TOKEN.request(), TOKEN.attestation(virtual=True))
 
 
-@ONE_DATABASE
 def test_the_token_is_the_one_that_was_handed_out(desk: Desk) -> None:
     code = registered(desk, token="US-1").code
     other = HeldToken("US-2")
@@ -383,7 +375,6 @@ def test_a_ca_that_is_away_loses_nothing(bench: Bench) -> None:
     assert desk.enrolments.enrol(code, TOKEN.request(), TOKEN.attestation()) == issued
 
 
-@ONE_DATABASE
 def test_an_answer_that_is_lost_for_good_is_ordered_anew(bench: Bench) -> None:
     desk, ca = away(bench)
     code = registered(desk).code
@@ -398,7 +389,6 @@ def test_an_answer_that_is_lost_for_good_is_ordered_anew(bench: Bench) -> None:
         desk.enrolments.resume(waiting, anew=True)
 
 
-@ONE_DATABASE
 @pytest.mark.parametrize("problem", [CaRefused("no"), InputInvalid("a subject nobody reads")])
 def test_a_ca_that_refuses_ends_the_enrolment(bench: Bench, problem: Exception) -> None:
     desk, ca = away(bench)
@@ -419,7 +409,6 @@ def test_a_token_that_is_lost_while_the_ca_works_gets_no_certificate(bench: Benc
     assert desk.enrolments.waiting() == []
 
 
-@ONE_DATABASE
 def test_only_the_certificate_that_was_issued_is_confirmed(desk: Desk) -> None:
     registration = registered(desk)
     with pytest.raises(EnrolmentSettled):
@@ -446,7 +435,6 @@ def test_a_replacement_takes_the_old_one_s_place_when_it_is_confirmed(
     assert bench.bank.certificate(new.certificate_sha256).state is CertificateState.ACTIVE
 
 
-@ONE_DATABASE
 def test_the_code_is_neither_in_the_database_nor_in_a_log(
     desk: Desk, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -501,7 +489,6 @@ def test_any_customers_id_can_stand_in_a_certificate(desk: Desk) -> None:
         assert customer in [each.value for each in subject][1:]
 
 
-@ONE_DATABASE
 def test_a_subject_that_no_certificate_can_have_uses_no_code_up(bench: Bench) -> None:
     desk = Desk.at(bench, subject=lambda customer, name: x509.Name.from_rfc4514_string("C=C_"))
     token = HeldToken("US-1")

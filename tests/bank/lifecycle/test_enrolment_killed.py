@@ -8,14 +8,12 @@ from functools import partial
 from sqlalchemy import Engine, func, select
 
 from tests.bank.banking import Bench
+from tests.bank.killing import MOST_STEPS, killed_at
 from tests.bank.lifecycle.desk import Desk, HeldToken
-from tests.bank.store.test_killed import killed_at
 from ushield.bank import EnrolledAttestation
 from ushield.bank.lifecycle.codes import RegistrationCode
 from ushield.bank.lifecycle.records import EnrolmentState
 from ushield.bank.store.tables import attestation, audit_entry, ca_certificate, certificate
-
-MOST_STEPS = 200
 
 
 def enrol(
@@ -24,13 +22,16 @@ def enrol(
     Desk.at(own).enrolments.enrol(code, request, attestation)
 
 
+def register(customer: str, own: Bench) -> None:
+    Desk.at(own).enrolments.register(customer)
+
+
 def test_enrolling_goes_on_from_wherever_it_was_killed(
     url: str, bench: Bench, engine: Engine
 ) -> None:
     desk = Desk.at(bench)
-    stride = 3 if url.startswith("sqlite") else 14
     found = []
-    for step in range(0, MOST_STEPS, stride):
+    for step in range(MOST_STEPS):
         customer, token = f"c{step}", HeldToken(f"US-{step}")
         bench.bank.add_customer(customer)
         registration = desk.enrolments.register(customer)
@@ -59,3 +60,19 @@ def test_enrolling_goes_on_from_wherever_it_was_killed(
         told = Counter(connection.execute(select(audit_entry.c.event)).scalars())
     for event in ("requested", "issued"):
         assert told[f"enrolment-{event}"] == enrolments
+
+
+def test_registering_is_done_whole_or_not_at_all(url: str, bench: Bench) -> None:
+    desk = Desk.at(bench)
+    for step in range(MOST_STEPS):
+        customer, token = f"c{step}", HeldToken(f"US-{step}")
+        bench.bank.add_customer(customer)
+        was_killed = killed_at(step, url, bench, partial(register, customer))
+        # Nobody was told the code of one that was written: there is another.
+        code = desk.enrolments.register(customer).code
+        issued = desk.enrolments.enrol(code, token.request(), token.attestation())
+        assert issued.state is EnrolmentState.ISSUED
+        if not was_killed:
+            break
+    assert not was_killed
+    assert step >= 8

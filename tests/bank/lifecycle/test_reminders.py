@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.bank.banking import Bench
-from tests.bank.lifecycle.desk import ONE_DATABASE, Desk, HeldToken
+from tests.bank.lifecycle.desk import Desk, HeldToken
 from tests.bank.lifecycle.test_enrolment import TOKEN, away, registered
 from tests.bank.lifecycle.test_renewal import renewed, sha256_of
 from tests.bank.lifecycle.test_unblocking import SIGNER
@@ -48,7 +48,6 @@ def test_a_certificate_is_due_before_it_ends_until_one_follows_it(desk: Desk, be
     assert kinds(bench) == ["revocation-waiting"]
 
 
-@ONE_DATABASE
 def test_the_certificate_of_a_lost_token_is_due_no_more(desk: Desk, bench: Bench) -> None:
     desk.enrol("alice")
     bench.clock.move(days=720)
@@ -71,7 +70,6 @@ def test_a_pin_grows_old_until_a_change_is_reported(desk: Desk, bench: Bench) ->
         bench.bank.report_pin_change("US-9")
 
 
-@ONE_DATABASE
 def test_an_unblocked_pin_is_new(desk: Desk, bench: Bench) -> None:
     bench.customer()
     bench.clock.move(days=366)
@@ -106,14 +104,12 @@ def test_what_waits_for_somebody_is_due_until_it_is_done(bench: Bench) -> None:
     assert bench.bank.due() == []
 
 
-@ONE_DATABASE
 def test_what_has_ended_is_due_no_more(desk: Desk, bench: Bench) -> None:
     registration = registered(desk)
     bench.clock.at = registration.expires_at
     assert bench.bank.due() == []
 
 
-@ONE_DATABASE
 def test_the_earliest_comes_first(desk: Desk, bench: Bench) -> None:
     for name in ("bob", "alice"):
         registered(desk, name)
@@ -125,7 +121,6 @@ def test_the_earliest_comes_first(desk: Desk, bench: Bench) -> None:
     assert [each.customer_id for each in due] == ["carol", "bob", "alice"]
 
 
-@ONE_DATABASE
 def test_a_time_that_goes_back_is_refused(bench: Bench) -> None:
     for settings in ({"within": timedelta(days=-1)}, {"pin_age": timedelta(days=-1)}):
         with pytest.raises(InputInvalid):

@@ -9,8 +9,8 @@ from cryptography import x509
 from sqlalchemy import Engine
 
 from tests.bank.banking import Bench, order
-from tests.bank.lifecycle.desk import ONE_DATABASE, Desk, HeldToken, events
-from tests.bank.store.test_killed import killed_at
+from tests.bank.killing import MOST_STEPS, killed_at
+from tests.bank.lifecycle.desk import Desk, HeldToken, events
 from ushield.bank import CertificateState, CertificateUnknown, RejectionReason
 from ushield.bank.authorities import RevocationReason
 from ushield.bank.lifecycle import (
@@ -88,7 +88,6 @@ def test_a_key_change_is_shown_signed_issued_and_then_switched(
     ]
 
 
-@ONE_DATABASE
 def test_the_same_key_is_renewed_likewise(desk: Desk, bench: Bench) -> None:
     token = HeldToken("US-1")
     old = desk.enrol("alice", token)
@@ -113,7 +112,6 @@ def test_nothing_is_issued_that_the_old_key_has_not_signed(desk: Desk, engine: E
     assert desk.enrolments.finish_renewal(renewal.id).state is EnrolmentState.ISSUED
 
 
-@ONE_DATABASE
 def test_another_token_of_the_customer_does_not_authorise_it(desk: Desk) -> None:
     token, other = HeldToken("US-1"), HeldToken("US-2")
     old, second = desk.enrol("alice", token), desk.enrol("alice", other)
@@ -124,7 +122,6 @@ def test_another_token_of_the_customer_does_not_authorise_it(desk: Desk) -> None
     assert caught.value.reason is EnrolmentReason.NOT_AUTHORISED
 
 
-@ONE_DATABASE
 def test_a_certificate_that_is_not_good_or_a_key_elsewhere_is_not_renewed(
     desk: Desk, bench: Bench
 ) -> None:
@@ -142,7 +139,6 @@ def test_a_certificate_that_is_not_good_or_a_key_elsewhere_is_not_renewed(
     assert refusal(desk, old, token) is EnrolmentReason.TOKEN_LOST
 
 
-@ONE_DATABASE
 def test_a_token_that_is_lost_after_it_signed_gets_nothing(desk: Desk, bench: Bench) -> None:
     token = HeldToken("US-1")
     old = desk.enrol("alice", token)
@@ -154,7 +150,6 @@ def test_a_token_that_is_lost_after_it_signed_gets_nothing(desk: Desk, bench: Be
     assert caught.value.reason is EnrolmentReason.TOKEN_LOST
 
 
-@ONE_DATABASE
 def test_a_registration_by_code_is_no_renewal(desk: Desk) -> None:
     desk.bench.bank.add_customer("alice")
     registration = desk.enrolments.register("alice")
@@ -162,7 +157,6 @@ def test_a_registration_by_code_is_no_renewal(desk: Desk) -> None:
         desk.enrolments.finish_renewal(registration.id)
 
 
-@ONE_DATABASE
 def test_a_name_that_no_screen_shows_is_replaced_by_the_id(desk: Desk, bench: Bench) -> None:
     bench.bank.add_customer("alice", "A\u200bB")
     token = HeldToken("US-1")
@@ -177,26 +171,23 @@ def _finish(identifier: str, own: Bench) -> None:
     Desk.at(own).enrolments.finish_renewal(identifier)
 
 
-def test_renewing_goes_on_from_wherever_it_was_killed(
-    sqlite_url: str,
-) -> None:
-    with Bench.open(sqlite_url) as bench:
-        desk = Desk.at(bench)
-        found = []
-        for step in range(0, 200, 5):
-            token = HeldToken(f"US-{step}")
-            old = desk.enrol(f"c{step}", token)
-            renewal = begun(desk, old, token.renewed())
-            authorised(desk, renewal, token, old)
-            was_killed = killed_at(step, sqlite_url, bench, partial(_finish, renewal.id))
-            found.append(desk.enrolments.find(renewal.id).state)
-            new = desk.enrolments.finish_renewal(renewal.id)
-            assert new.state is EnrolmentState.ISSUED
-            assert desk.enrolments.finish_renewal(renewal.id) == new
-            if not was_killed:
-                break
+def test_renewing_goes_on_from_wherever_it_was_killed(url: str, bench: Bench, desk: Desk) -> None:
+    found = []
+    for step in range(MOST_STEPS):
+        token = HeldToken(f"US-{step}")
+        old = desk.enrol(f"c{step}", token)
+        renewal = begun(desk, old, token.renewed())
+        authorised(desk, renewal, token, old)
+        was_killed = killed_at(step, url, bench, partial(_finish, renewal.id))
+        found.append(desk.enrolments.find(renewal.id).state)
+        new = desk.enrolments.finish_renewal(renewal.id)
+        assert new.state is EnrolmentState.ISSUED
+        assert desk.enrolments.finish_renewal(renewal.id) == new
+        if not was_killed:
+            break
     assert list(dict.fromkeys(found)) == [
         EnrolmentState.REGISTERED,
         EnrolmentState.REQUESTED,
         EnrolmentState.ISSUED,
     ]
+    assert not was_killed

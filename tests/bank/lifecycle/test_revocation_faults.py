@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.bank.banking import Bench
-from tests.bank.lifecycle.desk import ONE_DATABASE, Desk, HeldToken
+from tests.bank.lifecycle.desk import Desk, HeldToken
 from tests.pki import authority, authority_key, name
 from ushield.bank.authorities import CaAnswerInvalid, CaOutcomeUnknown, CaRefused
 from ushield.bank.lifecycle.revocations import Revocations
@@ -76,7 +76,6 @@ def test_a_certificate_of_another_ca_is_not_mistaken_for_one_of_the_same_number(
     assert desk.authority.certificate(number).revocation is None
 
 
-@ONE_DATABASE
 def test_a_ca_that_does_not_answer_is_waited_for_once(bench: Bench) -> None:
     desk = Desk.at(bench)
     ca = Ca(desk.authority)
@@ -87,7 +86,6 @@ def test_a_ca_that_does_not_answer_is_waited_for_once(bench: Bench) -> None:
     assert ca.asked == numbers[:1]
 
 
-@ONE_DATABASE
 def test_one_certificate_that_the_ca_cannot_do_keeps_no_other_waiting(bench: Bench) -> None:
     desk = Desk.at(bench)
     ca = Ca(desk.authority)
@@ -103,7 +101,6 @@ def test_one_certificate_that_the_ca_cannot_do_keeps_no_other_waiting(bench: Ben
     assert len(run.left) == 2
 
 
-@ONE_DATABASE
 def test_a_thousand_that_the_ca_refuses_keep_no_other_waiting(
     bench: Bench, monkeypatch: Any
 ) -> None:

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.bank.banking import TRUST, Bench, order
-from tests.bank.lifecycle.desk import ONE_DATABASE, Desk, HeldToken, events
-from tests.bank.store.test_killed import killed_at
+from tests.bank.killing import MOST_STEPS, killed_at
+from tests.bank.lifecycle.desk import Desk, HeldToken, events
 from ushield.bank import CertificateState, RejectionReason, TransactionRejected, Verifier
 from ushield.bank.authorities import (
     CaOutcomeUnknown,
@@ -116,7 +116,6 @@ def test_a_revoked_certificate_is_queued_with_its_reason_and_once(desk: Desk, be
     assert waiting.reason is RevocationReason.AFFILIATION_CHANGED
 
 
-@ONE_DATABASE
 def test_a_certificate_of_another_ca_does_not_wait_for_ever(
     desk: Desk, bench: Bench, engine: Engine
 ) -> None:
@@ -127,7 +126,6 @@ def test_a_certificate_of_another_ca_does_not_wait_for_ever(
     assert events(engine)[-1] == ("certificate-revoked-at-ca", "certificate-unknown")
 
 
-@ONE_DATABASE
 def test_a_ca_that_is_away_is_asked_once_and_one_that_refuses_for_each(
     desk: Desk, bench: Bench
 ) -> None:
@@ -144,7 +142,6 @@ def test_a_ca_that_is_away_is_asked_once_and_one_that_refuses_for_each(
     assert ca.asked == 4
 
 
-@ONE_DATABASE
 def test_a_token_that_is_lost_while_the_ca_works_has_its_certificate_revoked(
     bench: Bench,
 ) -> None:
@@ -189,8 +186,7 @@ def test_telling_the_ca_goes_on_from_wherever_it_was_killed(
     url: str, bench: Bench, desk: Desk, engine: Engine
 ) -> None:
     revocations: Revocations = bench.bank.revocations(desk.authority)
-    stride = 3 if url.startswith("sqlite") else 12
-    for step in range(0, 80, stride):
+    for step in range(MOST_STEPS):
         customer = f"c{step}"
         enrolled = desk.enrol(customer)
         bench.bank.report_loss(f"US-{customer}")

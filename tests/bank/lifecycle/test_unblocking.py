@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from tests.bank.banking import Bench
-from tests.bank.lifecycle.desk import ONE_DATABASE, events
-from tests.bank.store.test_killed import killed_at
+from tests.bank.killing import MOST_STEPS, killed_at
+from tests.bank.lifecycle.desk import events
 from ushield.bank import CustomerUnknown, confirm_restored
 from ushield.bank.lifecycle import (
     FileUnblockSigner,
@@ -96,7 +97,6 @@ def test_a_name_that_could_look_like_another_is_refused(sqlite_url: str, name: s
             bench.bank.unblocking(SIGNER).request("alice", asked(), by=name)
 
 
-@ONE_DATABASE
 def test_asking_again_for_the_same_is_asking_once(unblocking: Unblocking) -> None:
     challenge = asked()
     waiting = unblocking.request("alice", challenge, by="wang")
@@ -206,7 +206,6 @@ def test_a_later_challenge_takes_the_place_of_one_that_waits(unblocking: Unblock
     unblocking.approve(second.id, by="zhao")
 
 
-@ONE_DATABASE
 def test_what_is_denied_stays_so(unblocking: Unblocking, engine: Engine) -> None:
     waiting = unblocking.request("alice", asked(), by="wang")
     denied = unblocking.deny(waiting.id, by="wang")
@@ -217,7 +216,6 @@ def test_what_is_denied_stays_so(unblocking: Unblocking, engine: Engine) -> None
     assert events(engine)[-1] == ("unblock-denied", None)
 
 
-@ONE_DATABASE
 def test_a_request_expires(unblocking: Unblocking, bench: Bench) -> None:
     waiting = unblocking.request("alice", asked(), by="wang")
     bench.clock.at = waiting.expires_at
@@ -249,7 +247,6 @@ def test_only_the_customer_s_own_token_that_is_not_lost_is_unblocked(
         assert refusal(work) is UnblockReason.TOKEN_LOST
 
 
-@ONE_DATABASE
 def test_a_lost_token_s_answer_is_not_given_out_again(unblocking: Unblocking, bench: Bench) -> None:
     waiting = unblocking.request("alice", asked(), by="wang")
     unblocking.approve(waiting.id, by="zhao")
@@ -258,7 +255,6 @@ def test_a_lost_token_s_answer_is_not_given_out_again(unblocking: Unblocking, be
     assert refusal(again) is UnblockReason.TOKEN_LOST
 
 
-@ONE_DATABASE
 def test_a_request_that_is_not_there_cannot_be_decided(unblocking: Unblocking) -> None:
     for decide in (unblocking.approve, unblocking.deny):
         with pytest.raises(UnblockUnknown):
@@ -279,8 +275,7 @@ def test_approving_goes_on_from_wherever_it_was_killed(
     url: str, bench: Bench, unblocking: Unblocking
 ) -> None:
     found = []
-    stride = 2 if url.startswith("sqlite") else 8
-    for step in range(0, 80, stride):
+    for step in range(MOST_STEPS):
         challenge = asked(counter=step)
         waiting = unblocking.request("alice", challenge, by="wang")
         was_killed = killed_at(step, url, bench, partial(_approve, waiting.id))
@@ -297,6 +292,26 @@ def test_approving_goes_on_from_wherever_it_was_killed(
         (UnblockState.APPROVED, True),
     ]
     assert not was_killed
+
+
+def _request(challenge: bytes, own: Bench) -> None:
+    own.bank.unblocking(SIGNER).request("alice", challenge, by="wang")
+
+
+def test_requesting_is_done_whole_or_not_at_all(
+    url: str, bench: Bench, engine: Engine, unblocking: Unblocking
+) -> None:
+    for step in range(MOST_STEPS):
+        challenge = asked(counter=step)
+        was_killed = killed_at(step, url, bench, partial(_request, challenge))
+        waiting = unblocking.request("alice", challenge, by="wang")
+        assert unblocking.approve(waiting.id, by="zhao").state is UnblockState.APPROVED
+        if not was_killed:
+            break
+    assert not was_killed
+    # It was killed before it was written, and after.
+    told = Counter(event for event, _ in events(engine))
+    assert told["unblock-requested"] == told["unblock-approved"] == step + 1 >= 10
 
 
 SERIALS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=31)
