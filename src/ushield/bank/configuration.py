@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ushield.bank.lifecycle.enrolments import Enrolments
     from ushield.bank.lifecycle.unblock_keys import FileUnblockSigner
     from ushield.bank.policy.policy import Policy
-    from ushield.bank.revocation import RevocationIndex, RevocationRefresher
+    from ushield.bank.revocation import OcspWatch, RevocationIndex, RevocationRefresher
     from ushield.bank.store.store import Store
     from ushield.bank.trust import TrustStore
 
@@ -96,8 +96,9 @@ class BankConfiguration:
         """Open the bank; as `Bank.open`, `CertificateInvalid` for its CAs, and `PolicyInvalid`.
 
         CRLs are fetched when the first signature comes, and then in the background until the bank
-        is closed. What cannot be fetched is logged; signatures are refused once nothing that is
-        known is new enough.
+        is closed. Responders are asked when the first signature by a certificate comes, and then in
+        the background. What cannot be fetched is logged; signatures are refused once nothing that
+        is known is new enough.
         """
         from ushield.bank.facade import Bank
         from ushield.bank.verification import Verifier
@@ -107,7 +108,8 @@ class BankConfiguration:
         blind = None if self.blind_ca is None else self._trust(self.blind_ca)
         policy = self._policy()
         index = self._index(trust, blind)
-        refresher = None if index is None else self._refresher(index)
+        watch = None if index is None else self._watch(index, trust, blind)
+        refresher = None if index is None else self._refresher(index, watch)
 
         def make_verifier(store: Store) -> SignatureVerifier:
             judge = Verifier(
@@ -118,7 +120,7 @@ class BankConfiguration:
                 revocation=index,
             )
             verifier: SignatureVerifier = judge if blind is None else BlindToo(judge)
-            return verifier if refresher is None else UpToDate(verifier, refresher)
+            return verifier if refresher is None else UpToDate(verifier, refresher, watch)
 
         bank = Bank.open(
             self.url,
@@ -213,7 +215,22 @@ class BankConfiguration:
         makers = self._read(self.attestation.makers, _LONGEST_CA)
         return AttestationPolicy.load(StoredAttestations(store), makers, self.attestation.models)
 
-    def _refresher(self, index: RevocationIndex) -> RevocationRefresher | None:
+    def _watch(self, index: RevocationIndex, *trusted: TrustStore | None) -> OcspWatch | None:
+        if self.revocation is None or not self.revocation.ocsp:
+            return None
+        from ushield.bank.revocation import OcspWatch
+
+        return OcspWatch(
+            index,
+            [trust for trust in trusted if trust is not None],
+            self.revocation.ocsp,
+            at_least_every=timedelta(seconds=self.revocation.refresh),
+            with_nonce=self.revocation.ocsp_nonce,
+        )
+
+    def _refresher(
+        self, index: RevocationIndex, watch: OcspWatch | None
+    ) -> RevocationRefresher | None:
         if self.revocation is None:
             return None
         from ushield.bank.revocation import FileSource, HttpSource, RevocationRefresher
@@ -225,6 +242,7 @@ class BankConfiguration:
                 for each in self.revocation.crl
             ],
             at_least_every=timedelta(seconds=self.revocation.refresh),
+            watch=watch,
         )
 
     def _read(self, name: str, at_most: int) -> bytes:

@@ -27,11 +27,14 @@ class ConfigurationInvalid(InputInvalid):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationConfiguration:
-    """Where CRLs come from: ``crl`` are files and HTTP addresses, each fetched at least every
-    ``refresh`` seconds.
+    """What tells about revocation: ``crl`` are files and HTTP addresses of CRLs, ``ocsp`` those of
+    responders, whose answers must hold our nonce unless ``ocsp_nonce`` is false. Each is asked
+    again at least every ``refresh`` seconds.
     """
 
-    crl: tuple[str, ...]
+    crl: tuple[str, ...] = ()
+    ocsp: tuple[str, ...] = ()
+    ocsp_nonce: bool = True
     refresh: int = 3600
 
 
@@ -67,7 +70,7 @@ _NAMES = {
     dict: "a table",
     list: "a list",
 }
-_REVOCATION: dict[str, type] = {"crl": list, "refresh": int}
+_REVOCATION: dict[str, type] = {"crl": list, "ocsp": list, "ocsp_nonce": bool, "refresh": int}
 _ATTESTATION: dict[str, type] = {"makers": str, "models": list}
 
 
@@ -106,16 +109,22 @@ def _revocation(path: Path, found: dict[str, Any]) -> RevocationConfiguration:
     from ushield.bank.revocation import HttpSource
 
     check_kinds(path, found, _REVOCATION, "revocation.")
-    sources = _texts(path, found, "revocation", "crl")
+    if "crl" not in found and "ocsp" not in found:
+        raise ConfigurationInvalid(f"{path}: revocation.crl or revocation.ocsp is due")
     if not 1 <= found.get("refresh", 1) <= 86400:
         raise ConfigurationInvalid(f"{path}: revocation.refresh: 1 to 86400 seconds")
-    for each in sources:
-        if "://" in each:
-            try:
-                HttpSource(each)
-            except InputInvalid as error:
-                raise ConfigurationInvalid(f"{path}: revocation.crl: {error}") from error
-    return RevocationConfiguration(**found | {"crl": sources})
+    sources: dict[str, Any] = {
+        name: _texts(path, found, "revocation", name) for name in ("crl", "ocsp") if name in found
+    }
+    for name, texts in sources.items():
+        for each in texts:
+            # A CRL may be a file, too.
+            if name == "ocsp" or "://" in each:
+                try:
+                    HttpSource(each)
+                except InputInvalid as error:
+                    raise ConfigurationInvalid(f"{path}: revocation.{name}: {error}") from error
+    return RevocationConfiguration(**found | sources)
 
 
 def _attestation(path: Path, found: dict[str, Any]) -> AttestationConfiguration:

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from ushield.bank.rejection import TransactionRejected
+from ushield.bank.revocation.index import NOT_KNOWN
+from ushield.cms.parsing import parse_signed_data
+
 if TYPE_CHECKING:
     from ushield.bank.revocation.refresh import RevocationRefresher
+    from ushield.bank.revocation.watch import OcspWatch
     from ushield.bank.verification import BlindTransaction, VerifiedTransaction, Verifier
 
 __all__ = ["BlindToo", "SignatureVerifier", "UpToDate"]
@@ -37,12 +42,24 @@ class BlindToo:
 
 @dataclass(frozen=True, slots=True)
 class UpToDate:
-    """A verifier that has what tells about revocation fetched, from its first signature on."""
+    """A verifier that has what tells about revocation fetched, from its first signature on.
+
+    ``watch`` is asked where nothing tells how a certificate stands.
+    """
 
     verifier: SignatureVerifier
     refresher: RevocationRefresher
+    watch: OcspWatch | None = None
 
     def verify(self, signature: bytes, at: datetime) -> VerifiedTransaction | BlindTransaction:
-        """As the verifier's own; the first one waits until all sources were asked."""
+        """As the verifier's own; the first one waits until all sources were asked, the first one
+        of a certificate until the responders were.
+        """
         self.refresher.start()
+        try:
+            return self.verifier.verify(signature, at)
+        except TransactionRejected as rejected:
+            if self.watch is None or rejected.reason not in NOT_KNOWN:
+                raise
+        self.watch.ask(parse_signed_data(signature).certificate)
         return self.verifier.verify(signature, at)

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from ushield.bank.revocation.history import Knowledge, historic_index
     from ushield.bank.revocation.index import RevocationIndex
     from ushield.bank.revocation.ocsp import OcspQuery, OcspStatement
-    from ushield.bank.revocation.refresh import RefreshSchedule, RevocationRefresher
+    from ushield.bank.revocation.refresh import RevocationRefresher
+    from ushield.bank.revocation.schedule import RefreshSchedule
     from ushield.bank.revocation.sources import (
         FileSource,
         HttpSource,
         RevocationSource,
         RevocationUnavailable,
     )
+    from ushield.bank.revocation.watch import OcspWatch
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -34,8 +36,10 @@ else:
             "history": ("Knowledge", "historic_index"),
             "index": ("RevocationIndex",),
             "ocsp": ("OcspQuery", "OcspStatement"),
-            "refresh": ("RefreshSchedule", "RevocationRefresher"),
+            "refresh": ("RevocationRefresher",),
+            "schedule": ("RefreshSchedule",),
             "sources": ("FileSource", "HttpSource", "RevocationSource", "RevocationUnavailable"),
+            "watch": ("OcspWatch",),
         },
     )
 
@@ -45,6 +49,7 @@ __all__ = [
     "Knowledge",
     "OcspQuery",
     "OcspStatement",
+    "OcspWatch",
     "RefreshSchedule",
     "RevocationCatalogue",
     "RevocationIndex",

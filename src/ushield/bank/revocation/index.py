@@ -15,7 +15,10 @@ from ushield.bank.revocation.crl import RevocationList
 from ushield.bank.revocation.evidence import Revoked, issuer_id
 from ushield.bank.revocation.ocsp import OcspStatement
 
-__all__ = ["Clearance", "RevocationIndex", "RevocationView"]
+__all__ = ["NOT_KNOWN", "Clearance", "RevocationIndex", "RevocationView"]
+
+NOT_KNOWN = frozenset((RejectionReason.REVOCATION_UNKNOWN, RejectionReason.REVOCATION_STALE))
+"""Reasons to refuse a signature that another CRL or answer can take away."""
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _Kind = TypeVar("_Kind", RevocationList, OcspStatement)
@@ -55,6 +58,21 @@ class RevocationView:
             evidence = self._evidence(certificate, path[place + 1], place > 0, at)
             start, end = max(start, evidence.this_update), min(end, evidence.next_update)
         return Clearance(self, start, end)
+
+    def tells_of(
+        self,
+        certificate: x509.Certificate,
+        issuer: x509.Certificate,
+        *,
+        is_authority: bool,
+        at: datetime,
+    ) -> bool:
+        """Whether it is known how ``certificate`` of ``issuer`` stood at that time, well or not."""
+        try:
+            self._evidence(certificate, issuer, is_authority, at)
+        except TransactionRejected as rejected:
+            return rejected.reason not in NOT_KNOWN
+        return True
 
     def _evidence(
         self, certificate: x509.Certificate, issuer: x509.Certificate, above: bool, at: datetime
