@@ -21,7 +21,10 @@ from ushield.bank import Bank, Challenge, RejectionReason, TransactionRejected
 from ushield.bank.configuration import BankConfiguration, ConfigurationInvalid
 from ushield.bank.lifecycle.attestations import keep_attestation
 from ushield.bank.policy import PolicyInvalid, PolicyRefused
+from ushield.bank.revocation import Knowledge
+from ushield.bank.service.archive_jobs import ArchiveJobs
 from ushield.cms import BlindStatement
+from ushield.errors import InputInvalid
 
 BLIND_CA = "Test Bank Blind CA"
 DAY = timedelta(days=1)
@@ -229,3 +232,20 @@ def test_a_file_that_is_not_there_is_told(folder: Path, name: str) -> None:
     with pytest.raises(ConfigurationInvalid) as caught, opened(folder, f'{name} = "none"'):
         pass
     assert str(folder / "none") in str(caught.value)
+
+
+def test_archives_are_verified_by_the_lists_of_all_years_that_are_there_now(folder: Path) -> None:
+    (folder / "bank.toml").write_text('revocation_history = "crls"\n')
+    jobs = ArchiveJobs(BankConfiguration.load(folder))
+    with pytest.raises(InputInvalid):
+        jobs(Knowledge.THEN)
+    (folder / "crls").mkdir()
+    write_crl(folder / "crls")
+    job = jobs(Knowledge.THEN)
+    assert job.revocation is not None
+    assert len(job.revocation.lists) == 1
+    assert jobs(Knowledge.THEN) is job
+    (folder / "crls" / "older.crl").write_bytes(crl(this_update=now() - 2 * DAY))
+    found = jobs(Knowledge.THEN).revocation
+    assert found is not None
+    assert len(found.lists) == 2

@@ -19,6 +19,7 @@ from ushield.bank.settings import (
 from ushield.bank.whole_files import read_whole
 
 if TYPE_CHECKING:
+    from ushield.bank.archive.job import ArchiveJob
     from ushield.bank.attestation import AttestationPolicy
     from ushield.bank.audit.keys import FileAuditSigner
     from ushield.bank.authorities.configuration import AuthoritySettings
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
     from ushield.bank.lifecycle.enrolments import Enrolments
     from ushield.bank.lifecycle.unblock_keys import FileUnblockSigner
     from ushield.bank.policy.policy import Policy
-    from ushield.bank.revocation import OcspWatch, RevocationIndex, RevocationRefresher
+    from ushield.bank.revocation import (
+        Knowledge,
+        OcspWatch,
+        RevocationIndex,
+        RevocationRefresher,
+    )
     from ushield.bank.store.store import Store
     from ushield.bank.trust import TrustStore
 
@@ -56,7 +62,8 @@ class BankConfiguration:
     there is a ``policy``, that names them instead. ``blind_ca`` has the CAs of keys without a
     display, which only a policy lets sign. Days and months are those of ``time_zone`` (IANA).
     ``authority`` is who issues certificates for the bank, if anybody does, ``enrolment`` how
-    tokens get theirs. ``unblock_key`` is the key by which PINs are unblocked.
+    tokens get theirs. ``unblock_key`` is the key by which PINs are unblocked. The folder
+    ``revocation_history`` has the CRLs and OCSP responses of all years, for archives.
     """
 
     folder: Path
@@ -69,6 +76,7 @@ class BankConfiguration:
     blind_ca: str | None = None
     time_zone: str = "UTC"
     revocation: RevocationConfiguration | None = None
+    revocation_history: str | None = None
     attestation: AttestationConfiguration | None = None
     authority: AuthoritySettings | None = None
     enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
@@ -175,6 +183,35 @@ class BankConfiguration:
             )
         policy = self.enrolment.policy(attestations, accept_virtual=self.accept_virtual)
         return bank.enrolments(policy, self.issuing().open(bank.store))
+
+    def archive_job(
+        self,
+        *,
+        blind_ca: bytes | None = None,
+        history: Path | None = None,
+        knowledge: Knowledge | None = None,
+    ) -> ArchiveJob:
+        """By what an archive of the bank's is verified; `ConfigurationInvalid`, `InputInvalid`.
+
+        ``blind_ca`` (PEM) and ``history`` go before what the file says.
+        """
+        from ushield.bank.archive.job import ArchiveJob
+        from ushield.bank.revocation import Knowledge, RevocationCatalogue
+        from ushield.bank.trust import TrustStore
+
+        trust = self.read_ca()
+        blind = self.read_blind_ca() if blind_ca is None else blind_ca
+        if history is None and self.revocation_history is not None:
+            history = self._path(self.revocation_history)
+        stores = [TrustStore.load(each) for each in (trust, blind) if each is not None]
+        issuers = [each for store in stores for each in (*store.anchors, *store.intermediates)]
+        return ArchiveJob(
+            trust=trust,
+            accept_virtual=self.may_take_virtual,
+            accept_blind=blind,
+            revocation=None if history is None else RevocationCatalogue.scan(history, issuers),
+            knowledge=knowledge or Knowledge.THEN,
+        )
 
     def unblock_signer(self) -> FileUnblockSigner:
         """The key by which PINs are unblocked; `InputInvalid`."""

@@ -58,6 +58,7 @@ _KINDS: dict[str, type] = {
     "blind_ca": str,
     "time_zone": str,
     "revocation": dict,
+    "revocation_history": str,
     "attestation": dict,
     "authority": dict,
     "enrolment": dict,

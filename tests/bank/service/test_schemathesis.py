@@ -43,7 +43,9 @@ CONFIGURATION = SchemathesisConfig.from_dict(
 )
 
 
-@schemathesis.serializer("application/pkcs7-signature", "application/ocsp-request")
+@schemathesis.serializer(
+    "application/pkcs7-signature", "application/ocsp-request", "application/vnd.apache.parquet"
+)
 def as_it_is(context: object, value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 

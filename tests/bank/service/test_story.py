@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,10 @@ from tests.bank.lifecycle.desk import MAKER, MODEL, HeldToken
 from tests.bank.service.backings import backing_of
 from tests.bank.service.served import Served, base64_of, clients, draft
 from tests.bank.service.test_people import SECOND
-from tests.pki import authority, pem
+from tests.pki import authority
 from ushield.bank import AttestationPolicy, Verifier
-from ushield.bank.archive import ArchiveJob, find_shards, verify_archive
-from ushield.bank.archive.export import export_archive
 from ushield.bank.lifecycle.attestations import StoredAttestations
 from ushield.bank.policy import load_policy
-from ushield.bank.revocation import RevocationCatalogue
 from ushield.bank.service import Client, Role
 from ushield.bank.service.clients import token_digest
 from ushield.bank.store.store import Store
@@ -55,6 +51,7 @@ class Story:
     """The bank as its backends, clerks and auditors see it, and its customers' tokens."""
 
     def __init__(self, served: Served) -> None:
+        self.ask = served.ask
         self.told = served.told
         self.refused = served.refused
         self.certificates: dict[str, bytes] = {}
@@ -105,7 +102,9 @@ def story(url: str, tmp_path: Path) -> Iterator[tuple[Story, Bench]]:
 
     with (
         Bench.open(url, policy=POLICY, verifier=verifier) as bench,
-        Served(bench, tmp_path, text=CLIENTS, backing=backing_of(bench)) as served,
+        Served(
+            bench, tmp_path, text=CLIENTS, backing=backing_of(bench, tmp_path / "crls")
+        ) as served,
     ):
         yield Story(served), bench
 
@@ -196,7 +195,7 @@ def test_from_the_first_enrolment_to_the_archive(
     heads = told.told(200, "GET", "/v1/audit/heads?after=0", AUDITOR)["heads"]
     checked = told.told(200, "POST", "/v1/audit/verifications", AUDITOR, json={"anchors": heads})
     assert checked["entries"] > 20
-    archived(bench, tmp_path, crls)
+    archived(told)
 
 
 def wages(folder: Path) -> tuple[bytes, dict[str, Any]]:
@@ -223,15 +222,13 @@ def wages(folder: Path) -> tuple[bytes, dict[str, Any]]:
     }
 
 
-def archived(bench: Bench, folder: Path, crls: Path) -> None:
+def archived(told: Story) -> None:
     """The lost token's payment holds: it was signed, and accepted, before the loss."""
-    export_archive(bench.bank.store, folder / "archive")
-    job = ArchiveJob(
-        trust=pem(authority()), revocation=RevocationCatalogue.scan(crls, (authority(),))
+    shard = told.ask("GET", "/v1/archive", AUDITOR)
+    assert (shard.status_code, shard.headers["ushield-rows"]) == (200, "4")
+    kind = {"Content-Type": "application/vnd.apache.parquet"}
+    report = told.told(
+        *(200, "POST", "/v1/archive/verifications", AUDITOR), content=shard.content, headers=kind
     )
-    with ThreadPoolExecutor(1) as executor:
-        report = verify_archive(
-            find_shards(folder / "archive"), folder / "outcomes", job=job, executor=executor
-        )
-    assert report.outcomes == {"holds": 4}
-    assert not report.failed_shards
+    assert report["outcomes"] == {"holds": 4}
+    assert report["revocation"] == {"lists": 1, "responses": 0, "ignored": 0}

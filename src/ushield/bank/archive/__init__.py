@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ArchiveBusy,
         ArchiveInvalid,
         ArchiveStalled,
+        ArchiveTooLarge,
         ShardInvalid,
     )
     from ushield.bank.archive.export import export_archive
@@ -31,7 +32,13 @@ else:
         __name__,
         {
             "batch": ("HOLDS", "RowFault", "verify_batch"),
-            "errors": ("ArchiveBusy", "ArchiveInvalid", "ArchiveStalled", "ShardInvalid"),
+            "errors": (
+                "ArchiveBusy",
+                "ArchiveInvalid",
+                "ArchiveStalled",
+                "ArchiveTooLarge",
+                "ShardInvalid",
+            ),
             "export": ("export_archive",),
             "job": ("ArchiveJob",),
             "manifest": ("Shard", "find_shards"),
@@ -50,6 +57,7 @@ __all__ = [
     "ArchiveProgress",
     "ArchiveReport",
     "ArchiveStalled",
+    "ArchiveTooLarge",
     "RowFault",
     "Shard",
     "ShardFailure",

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from ushield.errors import InputInvalid, UShieldError
 
-__all__ = ["ArchiveBusy", "ArchiveInvalid", "ArchiveStalled", "ShardInvalid"]
+__all__ = ["ArchiveBusy", "ArchiveInvalid", "ArchiveStalled", "ArchiveTooLarge", "ShardInvalid"]
 
 
 class ArchiveInvalid(InputInvalid):
@@ -21,6 +21,13 @@ class ArchiveBusy(ArchiveInvalid):
 
     code = "archive-busy"
     default_remedy = "Wait until it is done, or name another folder for the outcomes."
+
+
+class ArchiveTooLarge(InputInvalid):
+    """More was accepted in that time than is given out at once."""
+
+    code = "archive-too-large"
+    default_remedy = "Ask for a shorter time, or have it written where the bank's folder is."
 
 
 class ArchiveStalled(UShieldError):

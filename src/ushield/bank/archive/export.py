@@ -12,7 +12,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, Select, func, select
 
 from ushield.bank.archive.columns import SHARD_SCHEMA
-from ushield.bank.archive.errors import ArchiveInvalid
+from ushield.bank.archive.errors import ArchiveInvalid, ArchiveTooLarge
 from ushield.bank.archive.manifest import MANIFEST, manifest_bytes
 from ushield.bank.archive.shard_files import ShardWriter, file_sha256
 from ushield.bank.challenge_records import ChallengeState
@@ -49,6 +49,7 @@ def export_archive(
     since: datetime | None = None,
     until: datetime | None = None,
     rows_per_shard: int = 50_000,
+    most: int | None = None,
     within: float = _DAY,
 ) -> ArchiveExport:
     """Write all that was accepted from ``since`` until before ``until`` to shards in ``folder``.
@@ -56,9 +57,9 @@ def export_archive(
     In the order of acceptance, from one state of the database, a few rows in memory at a time. The
     manifest comes last: without it the export was not finished, and is begun anew.
 
-    `ArchiveInvalid` if ``folder`` has an archive already, or other Parquet files; `InputInvalid`
-    for a time without a zone; `StoreError`, also if it takes more than ``within`` seconds;
-    `OSError` if the disk takes it not.
+    `ArchiveInvalid` if ``folder`` has an archive already, or other Parquet files; `ArchiveTooLarge`
+    for more than ``most`` rows, before one is written; `InputInvalid` for a time without a zone;
+    `StoreError`, also if it takes more than ``within`` seconds; `OSError` if the disk takes it not.
     """
     if rows_per_shard < 1:
         raise InputInvalid("a shard has one row at least")
@@ -70,10 +71,13 @@ def export_archive(
     signed = challenge.c.signature.is_not(None)
     order = challenge.c.decided_at, challenge.c.id
     query = select(challenge.c.id).where(*wanted, signed).order_by(*order)
-    erased = select(func.count()).select_from(challenge).where(*wanted, ~signed)
+    counted = select(func.count()).select_from(challenge).where(*wanted)
+    erased = counted.where(~signed)
     _prepare(folder)
 
     def work(connection: Connection) -> ArchiveExport:
+        if most is not None and connection.execute(counted.where(signed)).scalar_one() > most:
+            raise ArchiveTooLarge(f"more than {most} rows")
         listed = []
         batches = _batches(connection, query)
         for number in range(1, 1_000_000):

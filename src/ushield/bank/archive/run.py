@@ -34,14 +34,16 @@ def verify_archive(
     job: ArchiveJob,
     executor: Executor | None = None,
     workers: int | None = None,
+    memory: int | None = None,
     in_flight: int = _IN_FLIGHT,
     patience: float = 3600.0,
     progress: Callable[[ArchiveProgress], None] | None = None,
 ) -> ArchiveReport:
     """Verify ``shards`` and write each one's outcomes to ``out_dir``, with a report of all.
 
-    Without an ``executor``, in ``workers`` processes of our own (one a core), which import the main
-    module anew: guard it by ``if __name__ == "__main__"``. On another, such as Dask's
+    Without an ``executor``, in ``workers`` processes of our own (one a core), each with at most
+    ``memory`` bytes for its data, which import the main module anew: guard it by ``if __name__ ==
+    "__main__"``. On another, such as Dask's
     ``client.get_executor(pure=False)``, ``in_flight`` shards are under way at a time; its workers
     must reach the same paths.
 
@@ -78,7 +80,7 @@ def verify_archive(
                 run_on(executor, tasks, done, in_flight=max(in_flight, 1), patience=patience)
             else:
                 processes = min(workers or os.cpu_count() or 1, len(tasks))
-                run_in_processes(tasks, done, workers=processes, patience=patience)
+                run_in_processes(tasks, done, workers=processes, patience=patience, memory=memory)
         finally:
             mark.unlink(missing_ok=True)
         ordered = [results[target] for target in targets]

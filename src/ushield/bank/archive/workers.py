@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 from collections import deque
@@ -50,20 +51,25 @@ def run_on(
 
 
 def run_in_processes(
-    tasks: Iterable[ShardTask], done: Done, *, workers: int, patience: float
+    tasks: Iterable[ShardTask],
+    done: Done,
+    *,
+    workers: int,
+    patience: float,
+    memory: int | None = None,
 ) -> None:
-    """Verify shards in ``workers`` processes of our own.
+    """Verify shards in ``workers`` processes of our own, of at most ``memory`` bytes for data each.
 
     When one of them dies, the pool is gone and nobody knows for which shard: those that were under
     way are each verified alone, in a pool of its own, up to twice.
     """
     queue = deque(tasks)
     while queue:
-        with _pool(workers) as pool:
+        with _pool(workers, memory) as pool:
             suspects = _drain(pool, queue, done, 2 * workers, patience)
         for task in suspects:
             for _ in range(_ALONE):
-                with _pool(1) as pool:
+                with _pool(1, memory) as pool:
                     broken = _drain(pool, deque([task]), done, 1, patience)
                 if not broken:
                     break
@@ -139,10 +145,13 @@ def _result(future: Future[ShardResult], task: ShardTask) -> ShardResult:
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def _pool(workers: int, memory: int | None) -> Iterator[ProcessPoolExecutor]:
     # Not by fork: the caller may have threads, and Arrow has.
     pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_prepare,
+        initargs=(memory,),
     )
     try:
         yield pool
@@ -155,7 +164,10 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _prepare() -> None:
+def _prepare(memory: int | None) -> None:
+    if memory is not None:
+        # A few bytes of Parquet can be told to become gigabytes.
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     # Ctrl-C is for the run: it takes its mark away, and workers end what they do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

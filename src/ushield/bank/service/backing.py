@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ushield.bank.service.archive_jobs import ArchiveJobs
 from ushield.bank.service.operation import Backing
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def backing_of(configuration: BankConfiguration, bank: Bank) -> Backing:
         audit_key=_audit_key(configuration),
         audit_signer=_audit_signer(configuration),
         unblocking=_unblocking(configuration, bank),
+        archive=ArchiveJobs(configuration),
         **_of_authority(configuration, bank),
     )
 

@@ -105,7 +105,7 @@ def _described(operation: Operation) -> dict[str, Any]:
 
 def _responses(operation: Operation) -> dict[str, Any]:
     found: dict[str, Any] = {
-        str(status): {"description": operation.summary, "content": _content(schema)}
+        str(status): {"description": operation.summary, **_content(schema)}
         for status, schema in operation.answers.items()
     }
     for status in sorted(statuses(*_errors(operation))):
@@ -116,10 +116,12 @@ def _responses(operation: Operation) -> dict[str, Any]:
     return found
 
 
-def _content(schema: Schema | str) -> dict[str, Any]:
+def _content(schema: Schema | str | None) -> dict[str, Any]:
+    if schema is None:
+        return {}
     if isinstance(schema, str):
-        return {schema: {"schema": {"contentMediaType": schema}}}
-    return {"application/json": {"schema": schema}}
+        return {"content": {schema: {"schema": {"contentMediaType": schema}}}}
+    return {"content": {"application/json": {"schema": schema}}}
 
 
 def _errors(operation: Operation) -> list[type[UShieldError]]:

@@ -16,6 +16,7 @@ from ushield.bank.service.json_schema import Schema
 from ushield.errors import UShieldError
 
 if TYPE_CHECKING:
+    from ushield.bank.archive.job import ArchiveJob
     from ushield.bank.audit.keys import AuditPublicKey, AuditSigner
     from ushield.bank.authorities.ocsp_responder import OcspResponder
     from ushield.bank.batch import VerifiedRows
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ushield.bank.lifecycle.enrolments import Enrolments
     from ushield.bank.lifecycle.revocations import Revocations
     from ushield.bank.lifecycle.unblocking import Unblocking
+    from ushield.bank.revocation.history import Knowledge
 
 __all__ = [
     "SIGNATURE",
@@ -48,7 +50,8 @@ SMALL = 1 << 16
 class Backing:
     """What operations work on: the bank, and what else is at hand here.
 
-    ``crl`` gives the bank's own CA's CRL (DER), or `None` as long as there is none.
+    ``crl`` gives the bank's own CA's CRL (DER), or `None` as long as there is none; ``archive`` by
+    what archives are verified.
     """
 
     bank: Bank
@@ -59,6 +62,7 @@ class Backing:
     revocations: Revocations | None = None
     ocsp: OcspResponder | None = None
     crl: Callable[[], bytes | None] | None = None
+    archive: Callable[[Knowledge], ArchiveJob] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +102,8 @@ class Operation:
 
     ``handler`` blocks, and runs in a thread; the errors it raises are ``errors`` and the store's.
     Without ``roles`` anybody may call it. ``answers`` are schemas by status, or names of media
-    types. ``body`` is the JSON body's schema, ``raw`` another media type that is taken, too, or
-    alone.
+    types, or nothing where there is no body. ``body`` is the JSON body's schema, ``raw`` another
+    media type that is taken, too, or alone.
     ``is_long``: it may take minutes, and few of this kind run at a time.
     """
 
@@ -108,7 +112,7 @@ class Operation:
     path: str
     summary: str
     handler: Callable[[Call], Answer]
-    answers: Mapping[int, Schema | str]
+    answers: Mapping[int, Schema | str | None]
     roles: frozenset[Role] = frozenset()
     errors: tuple[type[UShieldError], ...] = ()
     path_parameters: Mapping[str, Schema] = field(default_factory=dict)

@@ -9,9 +9,11 @@ from typing import Any
 from ushield import errors as general
 from ushield.bank import errors as bank
 from ushield.bank.approval import ledger as approval
+from ushield.bank.archive import errors as archive
 from ushield.bank.authorities import errors as authorities
 from ushield.bank.lifecycle import refusals as lifecycle
 from ushield.bank.rejection import RejectionReason, TransactionRejected
+from ushield.bank.revocation import sources
 from ushield.bank.service import errors as service
 from ushield.errors import UShieldError
 
@@ -35,6 +37,8 @@ _STATUS: dict[type[UShieldError], int] = {
     bank.DuplicateOrder: 409,
     bank.OutcomeUnknown: 504,
     bank.AuditBroken: 409,
+    archive.ArchiveStalled: 504,
+    sources.RevocationUnavailable: 503,
     approval.ProposalUnknown: 404,
     approval.ProposalExists: 409,
     approval.LedgerConflict: 503,

@@ -404,6 +404,33 @@ _NAMED: dict[str, Schema] = {
     "AuditReport": object_of(
         dict.fromkeys(("heads", "entries", "erased", "pending", "anchors", "anchored"), _COUNT)
     ),
+    "ArchiveReport": object_of(
+        {
+            "rows": _COUNT,
+            "failed_rows": _COUNT,
+            "outcomes": {
+                "type": "object",
+                "additionalProperties": _COUNT,
+                "description": "How many rows had which outcome: `holds`, or why not.",
+            },
+            "failed": array_of(
+                object_of(
+                    {
+                        "record_id": nullable(text()),
+                        "outcome": text(),
+                        "detail": nullable(text()),
+                        "verified_at": nullable(text()),
+                    }
+                ),
+                description="Rows that do not hold, the first thousand of them.",
+            ),
+            "revocation": nullable(
+                object_of({"lists": _COUNT, "responses": _COUNT, "ignored": _COUNT})
+            ),
+        },
+        description="Without `revocation` it was not looked at: the bank names no"
+        " `revocation_history`.",
+    ),
     "Nothing": object_of({}, description="An empty object."),
     "Status": object_of({"status": {"enum": ["live", "ready"]}}),
     "Problem": {

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from ushield.bank.archive import ArchiveProgress, ArchiveReport
-    from ushield.bank.revocation import RevocationCatalogue
 
 __all__ = ["command"]
 
@@ -99,7 +98,8 @@ def export(
     "--crls",
     metavar="DIR",
     type=click.Path(exists=True, file_okay=False),
-    help="CRLs and OCSP responses of all the time; without it, revocation is not looked at.",
+    help="CRLs and OCSP responses of all the time, if not the bank's revocation_history; without"
+    " either, revocation is not looked at.",
 )
 @click.option(
     "--as-known-now",
@@ -136,24 +136,16 @@ def verify(
     """
     if dask is not None and workers is not None:
         raise click.UsageError("--workers is for this machine; a cluster has its own")
-    if as_known_now and crls is None:
-        raise click.UsageError("--as-known-now wants --crls")
-    from ushield.bank.archive import ArchiveJob, find_shards, verify_archive
+    from ushield.bank.archive import find_shards, verify_archive
     from ushield.bank.revocation import Knowledge
 
-    configuration = load_bank(bank)
-    trust = configuration.read_ca()
-    if accept_blind is None:
-        blind = configuration.read_blind_ca()
-    else:
-        blind = read_file(accept_blind, at_most=_MAX_CA)
-    job = ArchiveJob(
-        trust=trust,
-        accept_virtual=configuration.may_take_virtual,
-        accept_blind=blind,
-        revocation=None if crls is None else _scan(Path(crls), trust, blind),
+    job = load_bank(bank).archive_job(
+        blind_ca=None if accept_blind is None else read_file(accept_blind, at_most=_MAX_CA),
+        history=None if crls is None else Path(crls),
         knowledge=Knowledge.NOW if as_known_now else Knowledge.THEN,
     )
+    if as_known_now and job.revocation is None:
+        raise click.UsageError("--as-known-now wants --crls")
     shards = find_shards(Path(folder))
     with (
         _cluster(dask) as (executor, in_flight),
@@ -172,15 +164,6 @@ def verify(
     invocation.output.result(report.facts, _told(report))
     if report.failed_rows or report.failed_shards:
         context.exit(ExitCode.NOT_VALID)
-
-
-def _scan(folder: Path, trust: bytes, blind: bytes | None) -> RevocationCatalogue:
-    from ushield.bank import TrustStore
-    from ushield.bank.revocation import RevocationCatalogue
-
-    stores = [TrustStore.load(each) for each in (trust, blind) if each is not None]
-    issuers = [each for store in stores for each in (*store.anchors, *store.intermediates)]
-    return RevocationCatalogue.scan(folder, issuers)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ushield.bank.service.operation import Operation
 from ushield.bank.service.operations import (
     approvals,
+    archives,
     audit,
     challenges,
     enrolments,
@@ -24,5 +25,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *unblocking.OPERATIONS,
     *revocation.OPERATIONS,
     *audit.OPERATIONS,
+    *archives.OPERATIONS,
     *health.OPERATIONS,
 )
