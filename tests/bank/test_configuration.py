@@ -245,7 +245,9 @@ def test_archives_are_verified_by_the_lists_of_all_years_that_are_there_now(fold
     assert job.revocation is not None
     assert len(job.revocation.lists) == 1
     assert jobs(Knowledge.THEN) is job
-    (folder / "crls" / "older.crl").write_bytes(crl(this_update=now() - 2 * DAY))
+    (folder / "crls" / "older.crl").write_bytes(
+        crl(this_update=now() - 2 * DAY, next_update=now() - DAY)
+    )
     found = jobs(Knowledge.THEN).revocation
     assert found is not None
     assert len(found.lists) == 2
