@@ -159,6 +159,18 @@ def test_a_lost_token_has_the_code_of_mistrust(branch: Branch) -> None:
     branch.refused(50, "report-loss", "US-none")
 
 
+def test_a_pin_is_due_until_a_change_of_it_is_reported(branch: Branch) -> None:
+    def kinds() -> list[str]:
+        return [each["kind"] for each in branch.done("due", "--pin-age", "0")["due"]]
+
+    before = branch.done("due", "--pin-age", "0")["due"]
+    assert [each["token"] for each in before if each["kind"] == "pin-unchanged"] == [branch.serial]
+    assert branch.done("report-pin-change", branch.serial)["token"] == branch.serial
+    after = branch.done("due", "--pin-age", "0")["due"]
+    assert [each["due"] for each in after] > [each["due"] for each in before]
+    branch.refused(50, "report-pin-change", "US-none")
+
+
 def test_the_log_is_sealed_exported_and_found_broken(branch: Branch) -> None:
     branch.issue()
     heads = str(branch.enrolled.folder / "heads.jsonl")

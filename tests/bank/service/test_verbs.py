@@ -125,6 +125,22 @@ def test_a_lost_token_signs_nothing_any_more(served: Served) -> None:
     assert error["reason"] == "token-lost"
 
 
+def test_a_customer_gets_other_terms_and_a_token_another_pin(served: Served) -> None:
+    registered(served)
+    place = "/v1/customers/alice/profile"
+    for profile in ("company", None):
+        told = served.told(200, "PUT", place, REGISTRAR, json={"profile": profile})
+        assert told == {"customer": "alice", "profile": profile}
+    served.refused(403, "not-permitted", "PUT", place, PAYMENTS, json={"profile": None})
+    ask = ("GET", "/v1/due?pin_age=30", Role.CLERK)
+    served.bench.clock.move(days=31)
+    (old,) = served.told(200, *ask)["due"]
+    assert (old["kind"], old["token"]) == ("pin-unchanged", "US-alice")
+    noted = ("POST", "/v1/tokens/US-alice/pin-changes", Role.CLERK)
+    assert served.told(200, *noted, json={})["token"] == "US-alice"
+    assert served.told(200, *ask)["due"] == []
+
+
 def test_a_certificate_is_suspended_resumed_and_revoked_for_good(served: Served) -> None:
     alice = registered(served)
     place = f"/v1/certificates/{hashlib.sha256(alice.signer.der).hexdigest()}"
@@ -144,6 +160,8 @@ def test_a_certificate_is_suspended_resumed_and_revoked_for_good(served: Served)
         ("GET", f"/v1/certificates/{'0' * 64}", "certificate-unknown", None),
         ("GET", "/v1/tokens/none", "token-unknown", None),
         ("POST", "/v1/tokens/none/loss", "token-unknown", {}),
+        ("POST", "/v1/tokens/none/pin-changes", "token-unknown", {}),
+        ("PUT", "/v1/customers/none/profile", "customer-unknown", {"profile": None}),
         ("POST", "/v1/challenges", "customer-unknown", {"customer": "x", "transaction": draft()}),
         ("GET", "/v1/nothing", "route-unknown", None),
         ("GET", "/v1/challenges/", "route-unknown", None),

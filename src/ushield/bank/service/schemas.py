@@ -87,6 +87,13 @@ _NAMED: dict[str, Schema] = {
         optional=("name", "profile"),
         description="The name is for the bank's log, the profile one of the policy's.",
     ),
+    "Profile": object_of(
+        {"profile": nullable(text("^[0-9A-Za-z._-]{1,64}$"))},
+        description="One of the policy's; without one its default terms hold.",
+    ),
+    "CustomerProfile": object_of(
+        {"customer": reference("CustomerId"), "profile": nullable(text())}
+    ),
     "NewCertificate": object_of(
         {
             "token": reference("TokenSerial"),

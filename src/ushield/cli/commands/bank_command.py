@@ -46,6 +46,7 @@ for each in (
     bank_approvals.reject,
     bank_approvals.proposals,
     bank_register.report_loss,
+    bank_register.report_pin_change,
     bank_register.restored,
     bank_service_command.serve,
     bank_service_command.openapi,

@@ -1,4 +1,4 @@
-"""``ushield bank init``, ``register``, ``report-loss``, ``restored``: what the bank knows."""
+"""``ushield bank init``, ``register``, ``restored``, what is reported: what the bank knows."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from ushield.cli.files import read_file
 from ushield.cli.invocation import Command, Invocation, pass_invocation
 from ushield.cli.pem_files import read_certificate
 from ushield.cli.presentation import table
+from ushield.cli.staging import sweep
 
-__all__ = ["init", "register", "report_loss", "restored"]
+__all__ = ["init", "register", "report_loss", "report_pin_change", "restored"]
 
 _MAX_CA = 1 << 22
 
@@ -87,7 +88,8 @@ def init(
     elif ca or own_ca or ca_passphrase_file or store or accept_virtual:
         raise click.UsageError(f"{folder} is a bank already; edit its {FILE_NAME}")
     configuration = load_bank(folder)
-    if configuration.unblock_key == UNBLOCK_KEY and not (Path(folder) / UNBLOCK_KEY).exists():
+    sweep(Path(folder))
+    if configuration.unblock_key == UNBLOCK_KEY:
         make_unblock_key(Path(folder))
     made = create_store(configuration.url, system_clock())
     facts = {"bank": folder, "new": is_new, "tables": "made" if made else "up to date"}
@@ -167,6 +169,23 @@ def report_loss(invocation: Invocation, *, bank: str, serial: str) -> None:
     invocation.output.result(
         token_facts(token), f"Lost since {since}: {serial} of {token.customer_id}"
     )
+
+
+@click.command("report-pin-change", cls=BankCommand)
+@click.argument("serial")
+@pass_invocation
+def report_pin_change(invocation: Invocation, *, bank: str, serial: str) -> None:
+    """Note that the PIN of the token with this SERIAL number was changed.
+
+    The customer's side says so; `ushield bank due` reminds when that is too long ago.
+
+    Example: ushield bank report-pin-change US00000001
+    """
+    from ushield.bank.record_facts import token_facts
+
+    with load_bank(bank).open() as opened:
+        token = opened.report_pin_change(serial)
+    invocation.output.result(token_facts(token), f"Noted: another PIN, {serial}")
 
 
 @click.command(cls=BankCommand)

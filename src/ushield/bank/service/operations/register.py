@@ -33,6 +33,12 @@ def _add_customer(call: Call) -> Answer:
     return Answer(body={"customer": customer, "name": name, "profile": profile})
 
 
+def _change_profile(call: Call) -> Answer:
+    customer, profile = call.parameters["customer"], call.body["profile"]
+    call.bank.change_profile(customer, profile)
+    return Answer(body={"customer": customer, "profile": profile})
+
+
 def _enrol(call: Call) -> Answer:
     enrolled = call.bank.enrol(
         call.parameters["customer"],
@@ -69,6 +75,10 @@ def _report_loss(call: Call) -> Answer:
     return Answer(body=token_facts(call.bank.report_loss(call.parameters["token"])))
 
 
+def _report_pin_change(call: Call) -> Answer:
+    return Answer(body=token_facts(call.bank.report_pin_change(call.parameters["token"])))
+
+
 def _due(call: Call) -> Answer:
     found = call.bank.due(
         within=timedelta(days=call.parameters.get("within", 30)),
@@ -90,6 +100,19 @@ OPERATIONS = (
         body=reference("NewCustomer"),
         answers={200: reference("Customer")},
         errors=(DuplicateEntry,),
+    ),
+    Operation(
+        name="changeProfile",
+        method="PUT",
+        path="/v1/customers/{customer}/profile",
+        tag="register",
+        summary="Have other terms of the policy hold for a customer from now on.",
+        handler=_change_profile,
+        roles=_REGISTRAR,
+        path_parameters=_CUSTOMER,
+        body=reference("Profile"),
+        answers={200: reference("CustomerProfile")},
+        errors=(CustomerUnknown, InputInvalid),
     ),
     Operation(
         name="registerCertificate",
@@ -174,6 +197,20 @@ OPERATIONS = (
         summary="Take no signature of a lost or stolen token any more, at once.",
         handler=_report_loss,
         roles=frozenset((Role.HOTLINE, Role.REGISTRAR, Role.CLERK)),
+        path_parameters=_TOKEN,
+        body=reference("Nothing"),
+        answers={200: reference("Token")},
+        errors=(TokenUnknown,),
+    ),
+    Operation(
+        name="reportPinChange",
+        method="POST",
+        path="/v1/tokens/{token}/pin-changes",
+        tag="register",
+        summary="Note that a token's PIN was changed, as the customer's side says; it is due again"
+        " when that is too long ago.",
+        handler=_report_pin_change,
+        roles=frozenset((Role.REGISTRAR, Role.CLERK)),
         path_parameters=_TOKEN,
         body=reference("Nothing"),
         answers={200: reference("Token")},
