@@ -92,11 +92,12 @@ def test_clients_count_apart_and_together() -> None:
     for client in ("a", "c"):
         with pytest.raises(TooManyRequests):
             rates.admit(client)
-    rates.admit(None)
-    rates.admit(None)
-    with pytest.raises(TooManyRequests) as caught:
-        rates.admit(None)
-    assert caught.value.retry_after == 1
+    for admit in (rates.admit_stranger, rates.admit_unproven):
+        admit()
+        admit()
+        with pytest.raises(TooManyRequests) as caught:
+            admit()
+        assert caught.value.retry_after == 1
 
 
 def test_work_that_began_is_told_from_work_that_never_will() -> None:

@@ -239,6 +239,15 @@ def test_strangers_take_nothing_away_from_clients(sqlite_url: str, tmp_path: Pat
         served.refused(404, "token-unknown", "GET", "/v1/tokens/none", REGISTRAR)
 
 
+def test_a_flood_of_wrong_tokens_keeps_nobody_from_the_crl(sqlite_url: str, tmp_path: Path) -> None:
+    with serving(sqlite_url, tmp_path, strangers=1) as served:
+        wrong = {"Authorization": "Bearer ushield_wrong"}
+        statuses = [served.ask(*ISSUE, json={}, headers=wrong).status_code for _ in range(3)]
+        assert statuses == [401, 401, 429]
+        served.refused(501, "not-served", "GET", "/pki/crl")
+        served.told(200, "GET", "/health/live")
+
+
 @contextmanager
 def database_held(url: str) -> Iterator[None]:
     """Somebody else writes to the SQLite database for as long as this lasts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 from tests.bank.banking import Bench
 from tests.bank.service.certificates import TlsAuthority
 from tests.bank.service.served import TOKENS, Served, clients
-from ushield.bank.service import Address, Client, MutualTls, Role, ServiceSettings
+from ushield.bank.service import Address, Client, MutualTls, Role, ServiceSettings, loop
 from ushield.bank.service.errors import AddressRefused
 from ushield.bank.service.listening import own_names
 
@@ -101,6 +102,25 @@ def test_plain_http_is_not_spoken_there(served: Served) -> None:
     with served.connect() as connection:
         connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"HTTP/1.1 200" not in connection.recv(4096)
+
+
+def test_those_who_never_shake_hands_are_left_and_hold_nobody_up(
+    guarded: Guarded, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "HANDSHAKE_SECONDS", 0.5)
+    with (
+        Bench.open(sqlite_url) as bench,
+        Served(bench, tmp_path, context=guarded.tls.context(), text=guarded.text) as served,
+        ExitStack() as stack,
+    ):
+        silent = [stack.enter_context(served.connect()) for _ in range(50)]
+        half = stack.enter_context(served.connect())
+        # A record that is announced and does not come.
+        half.sendall(b"\x16\x03\x01\x02\x00")
+        served.verify = guarded.servers.client(guarded.known)
+        served.told(200, "GET", HEAD)
+        for each in (*silent, half):
+            assert each.recv(1) == b""
 
 
 def test_the_service_is_called_by_the_names_in_its_certificate(guarded: Guarded) -> None:

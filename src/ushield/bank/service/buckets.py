@@ -1,4 +1,4 @@
-"""Rate limits: a token bucket for each client, one for all of them, one for strangers."""
+"""Rate limits: a token bucket for each client, one for all of them, two for strangers."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class TokenBucket:
 class RateLimits:
     """Who may ask how often, in requests a second.
 
-    Whoever cannot be told apart is a stranger, and shares one bucket with all others: they take
-    nothing away from known clients.
+    Whoever cannot be told apart is a stranger. They take nothing away from known clients, and
+    those who claim to be one, and are not, nothing from those who ask what anybody may.
     """
 
     def __init__(
@@ -57,17 +57,23 @@ class RateLimits:
         self._clock = clock
         self._together = self._bucket(together)
         self._strangers = self._bucket(strangers)
+        self._unproven = self._bucket(strangers)
         self._clients: dict[str, TokenBucket] = {}
 
-    def admit(self, client: str | None) -> None:
-        """Count a request of ``client``, or of a stranger; `TooManyRequests`."""
-        if client is None:
-            _take([self._strangers])
-            return
+    def admit(self, client: str) -> None:
+        """Count a request of ``client``; `TooManyRequests`."""
         own = self._clients.get(client)
         if own is None:
             own = self._clients[client] = self._bucket(self._per_client)
         _take([own, self._together])
+
+    def admit_stranger(self) -> None:
+        """Count a request of what anybody may ask; `TooManyRequests`."""
+        _take([self._strangers])
+
+    def admit_unproven(self) -> None:
+        """Count a request without a client's token or certificate; `TooManyRequests`."""
+        _take([self._unproven])
 
     def _bucket(self, rate: float) -> TokenBucket:
         return TokenBucket(rate, max(1.0, rate * _BURST_SECONDS), self._clock)

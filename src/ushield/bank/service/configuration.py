@@ -25,10 +25,10 @@ _PROOFS = ("token_sha256", "certificate_sha256", "certificate_subject")
 class Limits:
     """What the service takes on.
 
-    ``per_client``, ``together`` (all clients) and ``strangers`` (all whom nobody knows) are
-    requests a second, twice as many at once after a pause. ``workers`` of the bank's calls run at a
-    time, ``waiting`` more may wait. A request may take ``seconds`` to arrive, and as many to be
-    answered; ``connections`` is how many there may be.
+    ``per_client``, ``together`` (all clients) and ``strangers`` (all whom nobody knows, and again
+    all who claim to be known) are requests a second, twice as many at once after a pause.
+    ``workers`` of the bank's calls run at a time, ``waiting`` more may wait. A request may take
+    ``seconds`` to arrive, and as many to be answered; ``connections`` is how many there may be.
     """
 
     per_client: int = 100

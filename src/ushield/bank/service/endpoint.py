@@ -121,12 +121,12 @@ class Endpoint:
 
     def _admit(self, request: Request, record: RequestRecord) -> Client | None:
         if self._operation.is_open:
-            self._desk.rates.admit(None)
+            self._desk.rates.admit_stranger()
             return None
         try:
             client = _identified(request, self._desk.clients.now())
         except CallerUnknown:
-            self._desk.rates.admit(None)
+            self._desk.rates.admit_unproven()
             raise
         record.client = client.name
         self._desk.rates.admit(client.name)

@@ -24,6 +24,7 @@ from ushield.bank.service.configuration import (
 from ushield.bank.service.connection import Connection
 from ushield.bank.service.errors import AddressRefused, ServiceConfigurationInvalid
 from ushield.bank.service.listening import Address, MutualTls, own_names
+from ushield.bank.service.loop import Loop
 
 if TYPE_CHECKING:
     from ushield.bank.configuration import BankConfiguration
@@ -81,7 +82,8 @@ def serve(
         _log_lines()
         server = make_server(application, service.limits, context)
         started(settings.address.url(listening, tls=context is not None))
-        asyncio.run(server.serve(sockets=[listening]))
+        with asyncio.Runner(loop_factory=Loop) as runner:
+            runner.run(server.serve(sockets=[listening]))
 
 
 def make_server(
@@ -94,7 +96,7 @@ def make_server(
             http=Connection,
             ws="none",
             lifespan="off",
-            loop="asyncio",
+            loop=f"{Loop.__module__}:{Loop.__name__}",
             log_config=None,
             log_level=logging.WARNING,
             access_log=False,
