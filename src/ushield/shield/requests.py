@@ -251,14 +251,30 @@ class Voucher:
 
 @dataclass(frozen=True, slots=True)
 class UnblockChallenge:
-    """What the bank signs to unblock a PIN: bound to this token, and to how often it was done."""
+    """What the bank signs to unblock a PIN: bound to this token, and to how often it was done.
+
+    ``proof`` is the device key's signature over `claim` (ECDSA, SHA-256, DER), by tokens that
+    attest their keys.
+    """
 
     serial: str
     nonce: bytes
     counter: int
+    proof: bytes | None = None
+
+    @property
+    def claim(self) -> bytes:
+        """What the device key signs: no certificate, the other thing it signs, begins so."""
+        return b"ushield unblock challenge 1\0" + self._told
 
     def encode(self) -> bytes:
-        """80 serial, 81 nonce, 82 counter: the very bytes that the bank signs (ECDSA, SHA-256)."""
+        """80 serial, 81 nonce, 82 counter, 83 proof if there is one: the very bytes that the bank
+        signs (ECDSA, SHA-256).
+        """
+        return self._told if self.proof is None else self._told + encode(0x83, self.proof)
+
+    @property
+    def _told(self) -> bytes:
         return (
             encode(0x80, self.serial.encode())
             + encode(0x81, self.nonce)
@@ -273,6 +289,7 @@ class UnblockChallenge:
             template.take_text(0x80),
             _sized(template.take(0x81), UNBLOCK_NONCE_SIZE, "nonce"),
             template.take_int(0x82, 4),
+            template.take_optional(0x83),
         )
         template.finish()
         return challenge

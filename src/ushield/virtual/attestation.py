@@ -6,6 +6,7 @@ import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 from cryptography.x509.oid import NameOID
 
@@ -17,7 +18,7 @@ from ushield.virtual.keys import encode_private_key, generate_private_key, load_
 from ushield.virtual.nvram import ChannelKey, Identity, PivKey, StoredKey
 from ushield.virtual.profile import VirtualProfile, load_profile
 
-__all__ = ["attest", "attest_piv", "make_channel_key", "make_device_key"]
+__all__ = ["attest", "attest_piv", "make_channel_key", "make_device_key", "prove"]
 
 # A device certificate does not expire (RFC 5280, 4.1.2.5, for such a case), and it should be valid
 # by every clock a test may hand to the token.
@@ -78,6 +79,13 @@ def make_channel_key(identity: Identity) -> ChannelKey:
         .sign(device_key, hashes.SHA256())
     )
     return ChannelKey(encode_private_key(key), certificate.public_bytes(Encoding.DER))
+
+
+def prove(identity: Identity, claim: bytes) -> bytes:
+    """The device key's signature over ``claim`` (ECDSA, SHA-256, DER), which is no certificate."""
+    device_key = load_private_key(identity.device_key)
+    assert isinstance(device_key, ec.EllipticCurvePrivateKey)  # noqa: S101 - made so
+    return device_key.sign(claim, ec.ECDSA(hashes.SHA256()))
 
 
 def attest(identity: Identity, key: StoredKey) -> bytes:

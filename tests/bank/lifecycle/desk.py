@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -34,6 +35,7 @@ from ushield.bank.lifecycle.records import Enrolment
 from ushield.bank.store.tables import audit_entry
 from ushield.cms import oids
 from ushield.cms.attestation import Attestation
+from ushield.shield.requests import UnblockChallenge
 
 MAKER = "Token Maker"
 MODEL = "S2"
@@ -70,6 +72,14 @@ class HeldToken:
             extensions=[(x509.UnrecognizedExtension(EXTENSION, value), False)],
         )
         return EnrolledAttestation(der(attested), der(authority(self.device, MAKER)))
+
+    def challenge(self, unblocks: int = 0, **changes: Any) -> bytes:
+        """What the token asks its bank to sign when its PIN is forgotten, but for ``changes``."""
+        told = UnblockChallenge(self.serial, os.urandom(16), unblocks)
+        device = authority_key(self.device)
+        assert isinstance(device, ec.EllipticCurvePrivateKey)
+        proof = device.sign(told.claim, ec.ECDSA(hashes.SHA256()))
+        return dataclasses.replace(told, **{"proof": proof, **changes}).encode()
 
     @property
     def device(self) -> str:

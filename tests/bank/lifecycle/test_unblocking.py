@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from tests.bank.banking import Bench
 from tests.bank.killing import MOST_STEPS, killed_at
-from tests.bank.lifecycle.desk import events
+from tests.bank.lifecycle.desk import Desk, HeldToken, events
 from ushield.bank import CustomerUnknown, confirm_restored
 from ushield.bank.lifecycle import (
     FileUnblockSigner,
@@ -294,6 +294,17 @@ def test_approving_goes_on_from_wherever_it_was_killed(
     assert not was_killed
 
 
+def test_a_challenge_whose_request_became_too_old_is_requested_anew(
+    bench: Bench, unblocking: Unblocking
+) -> None:
+    challenge = asked()
+    first = unblocking.request("alice", challenge, by="wang")
+    bench.clock.move(hours=1)
+    second = unblocking.request("alice", challenge, by="wang")
+    assert (second.id == first.id, second.state) == (False, UnblockState.WAITING)
+    assert unblocking.approve(second.id, by="zhao").state is UnblockState.APPROVED
+
+
 def _request(challenge: bytes, own: Bench) -> None:
     own.bank.unblocking(SIGNER).request("alice", challenge, by="wang")
 
@@ -314,15 +325,56 @@ def test_requesting_is_done_whole_or_not_at_all(
     assert told["unblock-requested"] == told["unblock-approved"] == step + 1 >= 10
 
 
+def test_a_token_that_attested_its_key_proves_its_challenge(
+    bench: Bench, engine: Engine, desk: Desk
+) -> None:
+    """A counter that somebody made up would leave the token's own behind for good."""
+    held, other = HeldToken("US-held"), HeldToken("US-other")
+    desk.enrol("held", held)
+    unblocking = bench.bank.unblocking(SIGNER)
+    made_up = [
+        held.challenge(1000, proof=None),
+        held.challenge(1000, proof=b""),
+        held.challenge(1000, proof=other.challenge()[-72:]),
+        held.challenge(1000, counter=1001),
+        held.challenge(1000, serial="US-held", nonce=bytes(16)),
+    ]
+    for challenge in made_up:
+        work = partial(unblocking.request, "held", challenge, by="wang")
+        assert refusal(work) is UnblockReason.CHALLENGE_UNPROVED
+    assert ("unblock-refused", "challenge-unproved") in events(engine)
+    assert bench.bank.token("US-held").alarms == 0
+    challenge = held.challenge(7)
+    waiting = unblocking.request("held", challenge, by="wang")
+    signature = unblocking.approve(waiting.id, by="zhao").signature
+    assert signature is not None
+    KEY.public_key().verify(signature, challenge, ec.ECDSA(SHA256()))
+
+
+def test_a_proof_is_no_certificate_and_none_is_a_proof() -> None:
+    claim = TokenChallenge("US-held", bytes(16), 0).claim
+    # A certificate is signed over a SEQUENCE.
+    assert claim[0] != 0x30
+    read = UnblockChallenge.parse(HeldToken("US-held").challenge())
+    assert not read.is_proved_by(b"no certificate")
+
+
 SERIALS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=31)
 
 
-@given(SERIALS, st.binary(min_size=16, max_size=16), st.integers(0, 2**32 - 1))
-def test_what_a_token_asks_is_read_as_it_meant_it(serial: str, nonce: bytes, counter: int) -> None:
-    encoded = TokenChallenge(serial, nonce, counter).encode()
-    read = UnblockChallenge.parse(encoded)
+@given(
+    SERIALS,
+    st.binary(min_size=16, max_size=16),
+    st.integers(0, 2**32 - 1),
+    st.none() | st.binary(max_size=80),
+)
+def test_what_a_token_asks_is_read_as_it_meant_it(
+    serial: str, nonce: bytes, counter: int, proof: bytes | None
+) -> None:
+    told = TokenChallenge(serial, nonce, counter, proof)
+    read = UnblockChallenge.parse(told.encode())
     assert (read.serial, read.nonce, read.counter) == (serial, nonce, counter)
-    assert read.encoded == encoded
+    assert (read.encoded, read.claim, read.proof) == (told.encode(), told.claim, proof)
 
 
 @given(st.binary(max_size=80) | st.binary(max_size=8).map(lambda tail: asked() + tail))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from tests.bank.test_company_acceptance import PEOPLE, POLICY
 from tests.pki import Signer, authority
 from ushield.bank.service import Client, Role
 from ushield.bank.service.clients import token_digest
-from ushield.shield.requests import UnblockChallenge
 from ushield.transaction import from_json, write_message
 
 PAYMENTS, REGISTRAR, CLERK = Role.PAYMENTS, Role.REGISTRAR, Role.CLERK
@@ -240,8 +238,9 @@ def test_a_wrong_code_and_a_foreign_token_are_refused_with_their_reasons(desk: S
 
 
 def test_a_token_is_unblocked_by_two_clerks_who_are_who_they_proved_to_be(desk: Served) -> None:
-    enrolled(desk, HeldToken("US-alice"))
-    challenge = UnblockChallenge("US-alice", os.urandom(16), 0).encode()
+    token = HeldToken("US-alice")
+    enrolled(desk, token)
+    challenge = token.challenge()
     body = {"customer": "alice", "challenge": base64_of(challenge)}
     asked = desk.told(201, "POST", "/v1/unblocks", CLERK, json=body)
     assert (asked["state"], asked["requested_by"]) == ("waiting", "clerk")

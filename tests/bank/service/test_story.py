@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from ushield.bank.policy import load_policy
 from ushield.bank.service import Client, Role
 from ushield.bank.service.clients import token_digest
 from ushield.bank.store.store import Store
-from ushield.shield.requests import UnblockChallenge
 from ushield.transaction import BatchTally, from_json, write_message
 from ushield.transaction.row_files import read_rows
 
@@ -168,8 +166,7 @@ def test_from_the_first_enrolment_to_the_archive(
     assert done["payment"]["count"] == ROWS
 
     # A PIN is forgotten: one clerk asks, another one answers.
-    challenge = UnblockChallenge(alices.serial, os.urandom(16), 0).encode()
-    asked = {"customer": "alice", "challenge": base64_of(challenge)}
+    asked = {"customer": "alice", "challenge": base64_of(alices.challenge())}
     unblock = told.told(201, "POST", "/v1/unblocks", CLERK, json=asked)
     approval = f"/v1/unblocks/{unblock['request']}/approval"
     told.refused(422, "unblock-refused", "POST", approval, CLERK, json={})

@@ -52,6 +52,7 @@ class UnblockReason(StrEnum):
     TOKEN_FOREIGN = "token-foreign"  # noqa: S105 - a reason, not a secret
     TOKEN_LOST = "token-lost"  # noqa: S105 - a reason, not a secret
     CHALLENGE_SUPERSEDED = "challenge-superseded"
+    CHALLENGE_UNPROVED = "challenge-unproved"
     COUNTER_WENT_BACK = "counter-went-back"
     SAME_CLERK = "same-clerk"
     EXPIRED = "expired"
@@ -79,6 +80,9 @@ _UNBLOCK_REMEDY = {
         "Suspect a copy of the token; ask its holder. Another token helps the customer."
     ),
     UnblockReason.CHALLENGE_SUPERSEDED: "Have the token make another challenge, and request that.",
+    UnblockReason.CHALLENGE_UNPROVED: (
+        "Have the customer's own token make a challenge; ask who brought this one."
+    ),
     UnblockReason.SAME_CLERK: "Let another clerk decide.",
     UnblockReason.EXPIRED: "Have the token make another challenge, and request that.",
 }

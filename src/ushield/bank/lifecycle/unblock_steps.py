@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import Connection, and_, exists, func, insert, or_, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
 from ushield.bank.customers import TokenState, check_customer
@@ -21,7 +21,7 @@ from ushield.bank.lifecycle.unblock_records import (
     find_unblock,
 )
 from ushield.bank.store.store import Conflict
-from ushield.bank.store.tables import token, unblock_request
+from ushield.bank.store.tables import attestation, certificate, token, unblock_request
 
 __all__ = ["approve", "deny", "find_challenge", "keep_signature", "request"]
 
@@ -47,11 +47,17 @@ def request(
             select(unblock_request.c.id, unblock_request.c.state).where(
                 unblock_request.c.token_serial == challenge.serial,
                 unblock_request.c.challenge == challenge.encoded,
-                unblock_request.c.state.in_((UnblockState.WAITING.value, *ANSWERED)),
+                or_(
+                    unblock_request.c.state.in_(ANSWERED),
+                    and_(
+                        unblock_request.c.state == UnblockState.WAITING.value,
+                        unblock_request.c.expires_at > at,
+                    ),
+                ),
             )
         ).first()
         if before is None:
-            refusal = _went_back(connection, challenge, at)
+            refusal = _unproved(connection, challenge) or _went_back(connection, challenge, at)
         elif before.state == UnblockState.SUPERSEDED:
             refusal = UnblockRefused(
                 "the challenge was answered before, and a later one of the token after it",
@@ -200,6 +206,27 @@ def _standing(connection: Connection, serial: str, customer_id: str) -> UnblockR
     if row.state != TokenState.ACTIVE:
         return UnblockRefused(f"token {serial} was reported lost", reason=UnblockReason.TOKEN_LOST)
     return None
+
+
+def _unproved(connection: Connection, challenge: UnblockChallenge) -> UnblockRefused | None:
+    """Of a token whose device attested a key, that device signs the challenge. Anybody could make
+    another one up, with a counter that leaves the token's own behind for good.
+    """
+    devices = connection.execute(
+        select(attestation.c.device)
+        .distinct()
+        .select_from(
+            attestation.join(certificate, certificate.c.sha256 == attestation.c.certificate_sha256)
+        )
+        .where(certificate.c.token_serial == challenge.serial)
+    ).scalars()
+    known = list(devices)
+    if not known or any(challenge.is_proved_by(each) for each in known):
+        return None
+    return UnblockRefused(
+        f"the challenge is not signed by the device of token {challenge.serial}",
+        reason=UnblockReason.CHALLENGE_UNPROVED,
+    )
 
 
 def _went_back(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from ushield.errors import PinIncorrect, PinLocked
 from ushield.iso7816.status import StatusWord
@@ -90,9 +91,12 @@ class PinCommands:
             raise refused(StatusWord.REFERENCE_DATA_NOT_USABLE)
         if data:
             raise refused(StatusWord.WRONG_LENGTH)
-        self._challenge = UnblockChallenge(
+        from ushield.virtual.attestation import prove
+
+        told = UnblockChallenge(
             nvram.identity.serial, os.urandom(UNBLOCK_NONCE_SIZE), nvram.counters().unblocks
         )
+        self._challenge = replace(told, proof=prove(nvram.identity, told.claim))
         return self._challenge.encode()
 
     def unblock(self, p1: int, p2: int, data: bytes) -> bytes:
