@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bank.revocations import DAY, HOUR, crl
+from tests.bank.service.certificates import TlsAuthority
 from tests.pki import NOW, Signer, authority, pem
 from tests.transaction.strategies import TRANSFER
 from ushield.bank import TransactionRejected, TrustStore, Verifier
@@ -140,7 +143,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[str]:
+def serving(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answer(self)
@@ -152,10 +155,13 @@ def serving(answer: Answer) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/bank.crl"
+        scheme = "http" if context is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.server_address[1]}/bank.crl"
     finally:
         server.shutdown()
         thread.join()
@@ -179,6 +185,30 @@ def test_a_distribution_point_is_fetched_over_http() -> None:
     assert len(index.view.lists) == 1
 
 
+def test_a_distribution_point_is_fetched_over_https(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted, other = (TlsAuthority.make(tmp_path / name, name) for name in ("ours", "theirs"))
+    files = trusted.issue("server", server=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files.certificate, files.key)
+    data = crl()
+    with serving(_body(data), context) as url:
+        monkeypatch.setenv("SSL_CERT_FILE", str(trusted.file))
+        assert HttpSource(url).fetch() == data
+        monkeypatch.setenv("SSL_CERT_FILE", str(other.file))
+        with pytest.raises(RevocationUnavailable, match="certificate verify failed"):
+            HttpSource(url).fetch()
+
+
+def test_a_server_that_shakes_no_hands_is_waited_for_no_longer_than_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        with pytest.raises(RevocationUnavailable):
+            HttpSource(f"https://127.0.0.1:{silent.getsockname()[1]}/", timeout=0.3).fetch()
+        assert time.monotonic() - begun < 3
+
+
 def test_a_request_is_posted_where_there_is_one() -> None:
     def echo(handler: BaseHTTPRequestHandler) -> None:
         sent = handler.rfile.read(int(handler.headers["Content-Length"]))
@@ -198,9 +228,24 @@ def _to_a_file(handler: BaseHTTPRequestHandler) -> None:
 def _dripping(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
+    _drip(handler)
+
+
+def _dripping_head(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+    _drip(handler)
+
+
+def _dripping_heads(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
     for _ in range(100):
+        _drip(handler, b"X: y\r\n", 1)
+
+
+def _drip(handler: BaseHTTPRequestHandler, piece: bytes = b"x", times: int = 100) -> None:
+    for _ in range(times):
         try:
-            handler.wfile.write(b"x")
+            handler.wfile.write(piece)
             handler.wfile.flush()
         except OSError:
             return
@@ -227,14 +272,27 @@ def _nonsense(handler: BaseHTTPRequestHandler) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [_body(b"no", 404), _body(b"no", 500), _to_a_file, _dripping, _silent, _endless, _nonsense],
+    [
+        _body(b"no", 404),
+        _body(b"no", 500),
+        _to_a_file,
+        _dripping,
+        _dripping_head,
+        _dripping_heads,
+        _silent,
+        _endless,
+        _nonsense,
+    ],
 )
 def test_a_server_that_misbehaves_costs_bounded_time_and_memory(
     answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ushield.bank.revocation.sources.MAX_CRL", 1 << 20)
-    with serving(answer) as url, pytest.raises(RevocationUnavailable, match="http"):
-        HttpSource(url, timeout=0.5).fetch()
+    with serving(answer) as url:
+        begun = time.monotonic()
+        with pytest.raises(RevocationUnavailable, match="http"):
+            HttpSource(url, timeout=0.5).fetch()
+        assert time.monotonic() - begun < 3
 
 
 def test_nobody_there_is_told() -> None:

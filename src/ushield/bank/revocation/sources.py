@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException
+from functools import partial
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
+from ushield.bank.bounded_http import BoundedConnection, BoundedTlsConnection, Deadline
 from ushield.bank.revocation.crl import MAX_CRL
 from ushield.errors import InputInvalid, UShieldError
 
 __all__ = ["FileSource", "HttpSource", "RevocationSource", "RevocationUnavailable"]
-
-_CHUNK = 1 << 16
 
 
 class RevocationUnavailable(UShieldError):
@@ -84,36 +85,53 @@ class HttpSource:
 
     def fetch(self) -> bytes:
         """The body of the answer."""
-        end = time.monotonic() + self.timeout
+        deadline = Deadline(time.monotonic() + self.timeout)
         headers = {} if self.body is None else {"Content-Type": self.content_type}
         # The scheme was looked at before.
         request = urllib.request.Request(self.url, self.body, headers)  # noqa: S310
         try:
-            with _opener().open(request, timeout=self.timeout) as answer:
-                return self._read(answer, end)
+            with _opener(deadline).open(request, timeout=self.timeout) as answer:
+                read = _at_most(answer.read(MAX_CRL + 1), self.url)
+                if not deadline.left:
+                    # What was cut short looks like an end, where the server told no length.
+                    raise TimeoutError(f"not read within {self.timeout:g} s")
+                return read
         except (OSError, HTTPException, ValueError) as error:
-            raise RevocationUnavailable(f"{self.url}: {error}") from error
-
-    def _read(self, answer: IO[bytes], end: float) -> bytes:
-        read = bytearray()
-        while len(read) <= MAX_CRL:
-            # Each read has the timeout of its own, and a slow server could spin out a great many.
-            if time.monotonic() > end:
-                raise RevocationUnavailable(f"{self.url}: not read within {self.timeout:g} s")
-            chunk = answer.read1(_CHUNK) if hasattr(answer, "read1") else answer.read(_CHUNK)
-            if not chunk:
-                break
-            read += chunk
-        return _at_most(bytes(read), self.url)
+            told = error if deadline.left else f"no answer within {self.timeout:g} s"
+            raise RevocationUnavailable(f"{self.url}: {told}") from error
+        finally:
+            deadline.release()
 
 
-def _opener() -> urllib.request.OpenerDirector:
+class _HttpHandler(urllib.request.HTTPHandler):
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def http_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(partial(BoundedConnection, deadline=self._deadline), request)
+
+
+class _HttpsHandler(urllib.request.HTTPSHandler):
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def https_open(self, request: urllib.request.Request) -> HTTPResponse:
+        return self.do_open(
+            partial(BoundedTlsConnection, deadline=self._deadline),
+            request,
+            context=ssl.create_default_context(),
+        )
+
+
+def _opener(deadline: Deadline) -> urllib.request.OpenerDirector:
     """What urllib opens by default, without files and FTP, where a redirection could lead."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        _HttpHandler(deadline),
+        _HttpsHandler(deadline),
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPRedirectHandler(),
         urllib.request.HTTPErrorProcessor(),

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ssl
-import time
+from contextlib import closing
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import urlsplit
 
 from ushield.bank.authorities.cmp.message import MAX_MESSAGE
 from ushield.bank.authorities.errors import CaAnswerInvalid, CaOutcomeUnknown, CaUnavailable
-from ushield.bank.watchdog import Watchdog
+from ushield.bank.bounded_http import BoundedConnection, BoundedTlsConnection, Deadline
 from ushield.errors import InputInvalid
 
 __all__ = ["CmpEndpoint"]
 
 _TYPE = "application/pkixcmp"
-_WATCHDOG = Watchdog()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,32 +42,31 @@ class CmpEndpoint:
         `CaUnavailable` if the message was not sent; `CaOutcomeUnknown` if it may have been and no
         answer came; `CaAnswerInvalid` for one that is too long or not CMP.
         """
-        connection = self._connect(deadline)
+        bound = Deadline(deadline)
         try:
-            release = _WATCHDOG.watch(
-                connection.sock.fileno(), max(0.0, deadline - time.monotonic())
-            )
-            try:
+            with closing(self._connect(bound)) as connection:
                 return self._ask(connection, message)
-            except (OSError, HTTPException, ValueError) as error:
-                raise CaOutcomeUnknown(f"{self.url}: no answer came: {_reason(error)}") from error
-            finally:
-                release()
         finally:
-            connection.close()
+            bound.release()
 
-    def _connect(self, deadline: float) -> HTTPConnection:
+    def _connect(self, deadline: Deadline) -> HTTPConnection:
         parts = urlsplit(self.url)
-        left = deadline - time.monotonic()
-        if left <= 0:
+        if not deadline.left:
             raise CaUnavailable(f"{self.url}: no time left to ask")
         host = parts.hostname or ""
         connection: HTTPConnection
         if parts.scheme == "https":
-            context = ssl.create_default_context()
-            connection = HTTPSConnection(host, parts.port, timeout=left, context=context)
+            connection = BoundedTlsConnection(
+                host,
+                parts.port,
+                timeout=deadline.left,
+                context=ssl.create_default_context(),
+                deadline=deadline,
+            )
         else:
-            connection = HTTPConnection(host, parts.port, timeout=left)
+            connection = BoundedConnection(
+                host, parts.port, timeout=deadline.left, deadline=deadline
+            )
         try:
             connection.connect()
         except (OSError, UnicodeError) as error:
@@ -76,6 +74,12 @@ class CmpEndpoint:
         return connection
 
     def _ask(self, connection: HTTPConnection, message: bytes) -> bytes:
+        try:
+            return self._answer(connection, message)
+        except (OSError, HTTPException, ValueError) as error:
+            raise CaOutcomeUnknown(f"{self.url}: no answer came: {_reason(error)}") from error
+
+    def _answer(self, connection: HTTPConnection, message: bytes) -> bytes:
         parts = urlsplit(self.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         headers = {"Content-Type": _TYPE, "Connection": "close"}
