@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,9 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.config import SchemathesisConfig
 
-from tests.bank.banking import Bench
+from tests.bank.banking import Bench, confirm_copy
 from tests.bank.service.backings import backing_of
+from tests.bank.service.conftest import copied
 from tests.bank.service.served import Served
 from tests.bank.test_company_acceptance import POLICY
 from ushield.bank.service import Client, Limits, Role
@@ -50,14 +50,21 @@ def as_it_is(context: object, value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-@pytest.fixture(scope="module")
-def everything(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    from tests.bank.service.conftest import copied
-
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def everything(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("everything")
+    if request.param == "sqlite":
+        url = copied(request.getfixturevalue("sqlite_template"), folder)
+    else:
+        server = request.getfixturevalue("server")
+        server.sql("CREATE DATABASE everything TEMPLATE template")
+        url = server.url("everything")
+        confirm_copy(url)
     limits = Limits(per_client=100_000, together=100_000, strangers=100_000)
     with (
-        Bench.open(copied(sqlite_template, folder), policy=POLICY) as bench,
+        Bench.open(url, policy=POLICY) as bench,
         Served(
             bench,
             folder,

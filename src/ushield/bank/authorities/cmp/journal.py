@@ -98,12 +98,14 @@ class Journal:
         self._change(transaction_id, Step.DONE, tuple(Step), None, None)
 
     def forget(self, transaction_id: str) -> None:
-        """The CA refused the order, and nothing came of it."""
+        """The CA refused the order, and nothing came of it; what another process has obtained by
+        it meanwhile stays.
+        """
         self._store.write(
             lambda connection: connection.execute(
                 delete(ca_transaction).where(
                     ca_transaction.c.id == transaction_id,
-                    ca_transaction.c.state != Step.DONE.value,
+                    ca_transaction.c.state.in_((Step.SENT.value, Step.WAITING.value)),
                 )
             )
         )
