@@ -84,7 +84,8 @@ class Message:
         made = self._transaction
         if made is None:
             # Who only wants to know that there is one, such as a verifier, does not wait for it.
-            made = _read_transaction(self.shown, self.hidden)
+            fields = self._fields
+            made = _read_transaction(fields[: self.shown_count], fields[self.shown_count :])
             object.__setattr__(self, "_transaction", made)
         return made
 
