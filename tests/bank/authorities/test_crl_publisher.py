@@ -96,6 +96,26 @@ def test_a_signature_is_refused_as_soon_as_the_crl_is_there(issuing: Issuing) ->
     assert caught.value.reason is RejectionReason.CERTIFICATE_REVOKED
 
 
+def test_what_was_accepted_in_the_second_of_a_revocation_and_before_it_holds(
+    issuing: Issuing,
+) -> None:
+    certificate = issuing.certificate()
+    key = private_key(KeyAlgorithm.P256)
+    signature = Signer(KeyAlgorithm.P256, key, certificate).sign(write_message(TRANSFER))
+    issuing.clock.move(seconds=0.7)
+    accepted_at = issuing.clock()
+    issuing.clock.move(seconds=0.1)
+    revoke(issuing, certificate)
+    issuing.clock.move(seconds=0.2)
+    index = RevocationIndex([issuing.key.certificate])
+    crl = publisher(issuing).make()
+    index.add_crl(crl.public_bytes(Encoding.DER), issuing.clock())
+    verifier = Verifier(issuing.trust, revocation=index)
+    assert verifier.verify(signature, accepted_at).transaction == TRANSFER
+    with pytest.raises(TransactionRejected):
+        verifier.verify(signature, issuing.clock())
+
+
 def test_an_entry_stays_until_a_crl_after_the_certificate_s_end(issuing: Issuing) -> None:
     certificate = issuing.certificate()
     crls = publisher(issuing)

@@ -94,6 +94,19 @@ def test_the_bank_s_own_index_believes_what_is_answered(
         assert (revoked.since, revoked.is_hold) == (NOW, is_hold)
 
 
+def test_a_revocation_is_told_by_the_first_whole_second_that_is_not_before_it(
+    issuing: Issuing, responder: OcspResponder
+) -> None:
+    certificate, issuer = issuing.certificate(), AUTHORITY_KEY.certificate
+    issuing.clock.move(seconds=0.8)
+    reason = RevocationReason.UNSPECIFIED
+    issuing.authority.revoke(certificate.serial_number, reason, transaction_id=new_transaction_id())
+    answer = responder.answer(OcspQuery.about(certificate, issuer).request)
+    (statement,) = OcspStatement.read(answer, [issuer], NOW)
+    assert statement.revoked is not None
+    assert statement.revoked.since == NOW + timedelta(seconds=1)
+
+
 def test_a_certificate_that_was_never_issued_is_unknown(responder: OcspResponder) -> None:
     for algorithm in (hashes.SHA1(), hashes.SHA256()):
         response = ocsp.load_der_ocsp_response(responder.answer(ask(7, algorithm=algorithm)))

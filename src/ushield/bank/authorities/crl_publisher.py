@@ -134,7 +134,7 @@ class CrlPublisher:
 
 def _entry(revocation: Revocation) -> x509.RevokedCertificate:
     builder = x509.RevokedCertificateBuilder().serial_number(revocation.serial_number)
-    builder = builder.revocation_date(revocation.at)
+    builder = builder.revocation_date(revocation.date)
     # RFC 5280, 5.3.1: no reason rather than "unspecified".
     if revocation.reason is not RevocationReason.UNSPECIFIED:
         reason = x509.ReasonFlags(revocation.reason.value)

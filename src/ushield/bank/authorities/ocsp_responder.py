@@ -93,7 +93,7 @@ class OcspResponder:
         if found is None:
             status = ocsp.OCSPCertStatus.UNKNOWN
         elif found.revocation is not None:
-            status, since = ocsp.OCSPCertStatus.REVOKED, found.revocation.at
+            status, since = ocsp.OCSPCertStatus.REVOKED, found.revocation.date
             if found.revocation.reason is not RevocationReason.UNSPECIFIED:
                 reason = x509.ReasonFlags(found.revocation.reason.value)
         certificate = self._signer.certificate

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography import x509
@@ -44,6 +44,15 @@ class Revocation:
     serial_number: int
     at: datetime
     reason: RevocationReason
+
+    @property
+    def date(self) -> datetime:
+        """The first whole second that is not before it: what others are told.
+
+        What was signed, and accepted, earlier in the same second holds for good.
+        """
+        whole = self.at.replace(microsecond=0)
+        return whole if whole == self.at else whole + timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
