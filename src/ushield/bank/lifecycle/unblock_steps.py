@@ -10,10 +10,11 @@ import secrets
 from sqlalchemy import Connection, and_, exists, func, insert, or_, select, update
 
 from ushield.bank.audit.entries import AuditEvent, Decision, record
-from ushield.bank.customers import TokenState, check_customer
+from ushield.bank.customers import check_customer
 from ushield.bank.lifecycle.clerks import is_same_clerk
 from ushield.bank.lifecycle.refusals import UnblockReason, UnblockRefused, UnblockSettled
 from ushield.bank.lifecycle.unblock_challenge import UnblockChallenge
+from ushield.bank.lifecycle.unblock_checks import standing, unproved, went_back
 from ushield.bank.lifecycle.unblock_records import (
     ANSWERED,
     UnblockRequest,
@@ -21,7 +22,7 @@ from ushield.bank.lifecycle.unblock_records import (
     find_unblock,
 )
 from ushield.bank.store.store import Conflict
-from ushield.bank.store.tables import attestation, certificate, token, unblock_request
+from ushield.bank.store.tables import token, unblock_request
 
 __all__ = ["approve", "deny", "find_challenge", "keep_signature", "request"]
 
@@ -40,7 +41,7 @@ def request(
     An earlier request of the token that waits is void by it. `CustomerUnknown`.
     """
     check_customer(connection, customer_id)
-    refusal = _standing(connection, challenge.serial, customer_id)
+    refusal = standing(connection, challenge.serial, customer_id)
     before = None
     if refusal is None:
         before = connection.execute(
@@ -57,7 +58,7 @@ def request(
             )
         ).first()
         if before is None:
-            refusal = _unproved(connection, challenge) or _went_back(connection, challenge, at)
+            refusal = unproved(connection, challenge) or went_back(connection, challenge, at)
         elif before.state == UnblockState.SUPERSEDED:
             refusal = UnblockRefused(
                 "the challenge was answered before, and a later one of the token after it",
@@ -102,7 +103,7 @@ def approve(
     Repeated by the same clerk, it is as it stands. `UnblockUnknown`, `UnblockSettled`.
     """
     found = find_unblock(connection, identifier, at)
-    refusal = _standing(connection, found.token, found.customer_id)
+    refusal = standing(connection, found.token, found.customer_id)
     found = find_unblock(connection, identifier, at)
     if refusal is None and found.state is UnblockState.EXPIRED:
         refusal = UnblockRefused("the request is too old", reason=UnblockReason.EXPIRED)
@@ -190,69 +191,6 @@ def keep_signature(
     if found.state is not UnblockState.APPROVED:
         raise _settled(found)
     return found
-
-
-def _standing(connection: Connection, serial: str, customer_id: str) -> UnblockRefused | None:
-    # Locked, so that neither another step nor a report of loss passes in between.
-    row = connection.execute(
-        select(token.c.customer_id, token.c.state).where(token.c.serial == serial).with_for_update()
-    ).first()
-    if row is None:
-        return UnblockRefused(f"the bank has no token {serial}", reason=UnblockReason.TOKEN_UNKNOWN)
-    if row.customer_id != customer_id:
-        return UnblockRefused(
-            f"token {serial} is not {customer_id}'s", reason=UnblockReason.TOKEN_FOREIGN
-        )
-    if row.state != TokenState.ACTIVE:
-        return UnblockRefused(f"token {serial} was reported lost", reason=UnblockReason.TOKEN_LOST)
-    return None
-
-
-def _unproved(connection: Connection, challenge: UnblockChallenge) -> UnblockRefused | None:
-    """Of a token whose device attested a key, that device signs the challenge. Anybody could make
-    another one up, with a counter that leaves the token's own behind for good.
-    """
-    devices = connection.execute(
-        select(attestation.c.device)
-        .distinct()
-        .select_from(
-            attestation.join(certificate, certificate.c.sha256 == attestation.c.certificate_sha256)
-        )
-        .where(certificate.c.token_serial == challenge.serial)
-    ).scalars()
-    known = list(devices)
-    if not known or any(challenge.is_proved_by(each) for each in known):
-        return None
-    return UnblockRefused(
-        f"the challenge is not signed by the device of token {challenge.serial}",
-        reason=UnblockReason.CHALLENGE_UNPROVED,
-    )
-
-
-def _went_back(
-    connection: Connection, challenge: UnblockChallenge, at: int
-) -> UnblockRefused | None:
-    """A token that uses an answer counts up, so a counter below an answered one raises an alarm.
-
-    The same counter does not: the answer may never have reached the token.
-    """
-    answered: int | None = connection.execute(
-        select(func.max(unblock_request.c.counter)).where(
-            unblock_request.c.token_serial == challenge.serial,
-            unblock_request.c.state == UnblockState.APPROVED.value,
-        )
-    ).scalar()
-    if answered is None or challenge.counter >= answered:
-        return None
-    connection.execute(
-        update(token)
-        .where(token.c.serial == challenge.serial)
-        .values(alarms=token.c.alarms + 1, alarmed_at=at)
-    )
-    return UnblockRefused(
-        f"the token's counter went back from {answered} to {challenge.counter}",
-        reason=UnblockReason.COUNTER_WENT_BACK,
-    )
 
 
 def _supersede(connection: Connection, found: UnblockRequest, by: str, at: int) -> None:
