@@ -48,13 +48,8 @@ if TYPE_CHECKING:
     from ushield.bank.store.restoring import confirm_restored
     from ushield.bank.store.schema import create_store
     from ushield.bank.trust import TrustStore
-    from ushield.bank.verification import (
-        BlindTransaction,
-        LossRegister,
-        VerifiedTransaction,
-        Verifier,
-        verify_transaction,
-    )
+    from ushield.bank.verification import LossRegister, Verifier, verify_transaction
+    from ushield.bank.verified import BlindTransaction, VerifiedTransaction
     from ushield.bank.verifier import SignatureVerifier
 else:
     __getattr__, __dir__ = lazy_names(
@@ -88,13 +83,8 @@ else:
             "store.restoring": ("confirm_restored",),
             "store.schema": ("create_store",),
             "trust": ("TrustStore",),
-            "verification": (
-                "BlindTransaction",
-                "LossRegister",
-                "VerifiedTransaction",
-                "Verifier",
-                "verify_transaction",
-            ),
+            "verification": ("LossRegister", "Verifier", "verify_transaction"),
+            "verified": ("BlindTransaction", "VerifiedTransaction"),
             "verifier": ("SignatureVerifier",),
         },
     )

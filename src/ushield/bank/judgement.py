@@ -16,7 +16,7 @@ from ushield.bank.rejection import RejectionReason, TransactionRejected
 
 if TYPE_CHECKING:
     from ushield.bank.policy.facts import BatchFacts
-    from ushield.bank.verification import BlindTransaction, VerifiedTransaction
+    from ushield.bank.verified import BlindTransaction, VerifiedTransaction
     from ushield.cms.receipt import Receipt
     from ushield.transaction.model import Transaction
 

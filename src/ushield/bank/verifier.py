@@ -13,7 +13,8 @@ from ushield.cms.parsing import parse_signed_data
 if TYPE_CHECKING:
     from ushield.bank.revocation.refresh import RevocationRefresher
     from ushield.bank.revocation.watch import OcspWatch
-    from ushield.bank.verification import BlindTransaction, VerifiedTransaction, Verifier
+    from ushield.bank.verification import Verifier
+    from ushield.bank.verified import BlindTransaction, VerifiedTransaction
 
 __all__ = ["BlindToo", "SignatureVerifier", "UpToDate"]
 

@@ -15,7 +15,7 @@ from ushield.transaction.message_facts import message_facts
 if TYPE_CHECKING:
     from ushield.bank import RejectionReason
     from ushield.bank.configuration import BankConfiguration
-    from ushield.bank.verification import VerifiedTransaction
+    from ushield.bank.verified import VerifiedTransaction
     from ushield.keystore.objects import PrivateKey
     from ushield.signing import SigningSession
     from ushield.transaction import Transaction

@@ -18,7 +18,7 @@ from ushield.bank.revocation.sources import RevocationUnavailable
 from ushield.cms.parsing import SignedDataInvalid, parse_signed_data
 
 if TYPE_CHECKING:
-    from ushield.bank.verification import BlindTransaction, VerifiedTransaction
+    from ushield.bank.verified import BlindTransaction, VerifiedTransaction
 
 __all__ = ["HOLDS", "RowFault", "RowVerifier", "verify_batch"]
 

@@ -18,7 +18,7 @@ from ushield.transaction.model import Batch, CertificateRenewal, Login, Transact
 from ushield.transaction.money import Currency, Money
 
 if TYPE_CHECKING:
-    from ushield.bank.verification import BlindTransaction, VerifiedTransaction
+    from ushield.bank.verified import BlindTransaction, VerifiedTransaction
 
 __all__ = [
     "BatchFacts",
@@ -105,7 +105,7 @@ class SignatureFacts:
         ``attestation`` is for a verifier that was not told of any.
         """
         from ushield.bank.policy.keys import key_algorithm
-        from ushield.bank.verification import BlindTransaction
+        from ushield.bank.verified import BlindTransaction
 
         facts = cls(
             message=verified.message.encoded,
