@@ -35,9 +35,9 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     found: list[bytes] = []
     find = Standing.find
 
-    def counted(certificate: bytes, *arguments: Any) -> Standing:
+    def counted(certificate: bytes, *arguments: Any, **settings: Any) -> Standing:
         found.append(certificate)
-        return find(certificate, *arguments)
+        return find(certificate, *arguments, **settings)
 
     monkeypatch.setattr(Standing, "find", counted)
     return found

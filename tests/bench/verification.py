@@ -19,12 +19,24 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.bank.revocations import crl, many
 from tests.bench.measure import in_turn, line
-from tests.pki import NOW, Signer, authority, der, pem, receipt_for
+from tests.pki import (
+    CA,
+    CERTIFYING,
+    NOW,
+    Signer,
+    authority,
+    certificate,
+    der,
+    pem,
+    private_key,
+    receipt_for,
+)
 from tests.transaction.strategies import TRANSFER
 from ushield.algorithms import KeyAlgorithm
 from ushield.bank import TrustStore, Verifier
@@ -36,6 +48,16 @@ from ushield.transaction import parse_message, write_message
 SIGNATURES = 64
 WANTED = {KeyAlgorithm.RSA_2048: 0.5, KeyAlgorithm.P256: 0.7}
 ENTRIES = 100_000
+ROOT = "Bench CA"
+
+
+def chain(algorithm: KeyAlgorithm) -> tuple[x509.Certificate, RevocationIndex, Signer]:
+    """A CA with its CRL, and a signer with its certificate; both have keys of this kind."""
+    issuer, key = private_key(algorithm, ROOT), private_key(algorithm)
+    root = certificate(ROOT, ROOT, issuer.public_key(), issuer, usage=CERTIFYING, constraints=CA)
+    index = RevocationIndex((root,))
+    index.add_crl(crl(issuer=ROOT, key=issuer), NOW)
+    return root, index, Signer(algorithm, key, certificate("李四", ROOT, key.public_key(), issuer))
 
 
 def signatures(signer: Signer) -> list[bytes]:
@@ -88,8 +110,11 @@ def run() -> None:
             assert isinstance(each.display, Receipt)
             check_pages(parse_message(each.message), each.display)
 
+        root, own_index, own_signer = chain(algorithm)
+        own_trust = TrustStore.load(pem(root))
+
         def cold(data: bytes) -> object:
-            verifier = Verifier(trust, revocation=short)
+            verifier = Verifier(own_trust, revocation=own_index)  # noqa: B023
             return verifier.verify(data, NOW)
 
         seconds = in_turn(
@@ -97,7 +122,7 @@ def run() -> None:
                 "raw": raw(signer, found[0]),
                 "warm": each_of(found, lambda data: warm.verify(data, NOW)),  # noqa: B023
                 "indexed": each_of(found, lambda data: indexed.verify(data, NOW)),  # noqa: B023
-                "cold": each_of(found, cold),
+                "cold": each_of(signatures(own_signer), cold),
                 "pages": each_of(found, message_and_pages),
                 "read": each_of(found, lambda data: warm.verify(data, NOW).transaction),  # noqa: B023
                 **others(signer, found),

@@ -13,7 +13,7 @@ from ushield.bank.revocation.index import Clearance, RevocationIndex
 from ushield.bank.signature_check import SignatureCheck, signature_check
 from ushield.bank.trust import TrustStore
 from ushield.cms.attestation import Attestation
-from ushield.cms.recognition import SignerIdentity, read_certificate
+from ushield.cms.recognition import ReadCertificate, SignerIdentity, read_certificate
 
 __all__ = ["Standing"]
 
@@ -52,10 +52,15 @@ class Standing:
         trust: TrustStore,
         attestations: AttestationPolicy | None,
         at: datetime,
+        *,
+        read: ReadCertificate | None = None,
     ) -> Standing:
-        """The standing of ``certificate`` (DER) at a time; `TransactionRejected` if it has none."""
+        """The standing of ``certificate`` (DER) at a time; `TransactionRejected` if it has none.
+
+        ``read`` is the certificate if it was read already.
+        """
         try:
-            identity, loaded = read_certificate(certificate)
+            identity, loaded = read_certificate(certificate) if read is None else read
         except ValueError as error:
             raise TransactionRejected(
                 "the signer's certificate cannot be read",

@@ -18,7 +18,12 @@ from ushield.cms.attestation import Attestation
 from ushield.cms.blind import BlindStatement
 from ushield.cms.parsing import SignedDataInvalid, parse_signed_data
 from ushield.cms.receipt import Receipt
-from ushield.cms.recognition import ParsedSignature, SignerIdentity, read_identity
+from ushield.cms.recognition import (
+    ParsedSignature,
+    ReadCertificate,
+    SignerIdentity,
+    read_certificate,
+)
 from ushield.errors import InputInvalid, MessageInvalid
 from ushield.transaction.message import Message, parse_message
 
@@ -189,7 +194,7 @@ class Verifier:
 class _Signers:
     """What is known of the certificates that one trust store leads to."""
 
-    __slots__ = ("_attestations", "_memory", "_revocation", "trust")
+    __slots__ = ("_attestations", "_memory", "_read", "_revocation", "trust")
 
     def __init__(
         self,
@@ -202,16 +207,29 @@ class _Signers:
         self._attestations = attestations
         self._revocation = revocation
         self._memory: Memory[bytes, Standing] = Memory(remembered)
+        self._read: tuple[bytes, ReadCertificate | None] = b"", None
 
     def identify(self, certificate: bytes) -> SignerIdentity:
         standing = self._memory.get(certificate)
-        return read_identity(certificate) if standing is None else standing.identity
+        if standing is not None:
+            return standing.identity
+        # Its standing is asked for next, and to read it again would take as long.
+        read = read_certificate(certificate)
+        self._read = certificate, read
+        return read[0]
 
     def standing(self, certificate: bytes, at: datetime) -> Standing:
         """The standing of a certificate that is good at ``at``; else `TransactionRejected`."""
         standing = self._memory.get(certificate)
         if standing is None:
-            standing = Standing.find(certificate, self.trust, self._attestations, at)
+            last, read = self._read
+            standing = Standing.find(
+                certificate,
+                self.trust,
+                self._attestations,
+                at,
+                read=read if last is certificate else None,
+            )
             self._memory.put(certificate, standing)
         elif not standing.valid_from <= at <= standing.valid_until:
             # Another path, or the reason why there is none at that time.

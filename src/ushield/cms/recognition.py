@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ushield.algorithms import HashAlgorithm
 from ushield.cms import der
@@ -22,7 +22,14 @@ from ushield.cms.signed_data import DIGEST_ALGORITHM, SIGNATURE_ALGORITHM, assem
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["ParsedSignature", "SignerIdentity", "read_certificate", "read_identity", "recognise"]
+__all__ = [
+    "ParsedSignature",
+    "ReadCertificate",
+    "SignerIdentity",
+    "read_certificate",
+    "read_identity",
+    "recognise",
+]
 
 
 class SignerIdentity(NamedTuple):
@@ -110,12 +117,16 @@ def recognise(data: bytes, identify: Callable[[bytes], SignerIdentity]) -> Parse
     )
 
 
+ReadCertificate: TypeAlias = "tuple[SignerIdentity, x509.Certificate]"
+"""What a signature says of a certificate, and the certificate as cryptography has read it."""
+
+
 def read_identity(certificate: bytes) -> SignerIdentity:
     """What a signature says of ``certificate`` (DER); `ValueError` if it cannot be read."""
     return read_certificate(certificate)[0]
 
 
-def read_certificate(certificate: bytes) -> tuple[SignerIdentity, x509.Certificate]:
+def read_certificate(certificate: bytes) -> ReadCertificate:
     """The same, and the certificate as cryptography, which reads only DER, has read it."""
     from cryptography import x509
 
