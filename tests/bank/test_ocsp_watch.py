@@ -237,6 +237,58 @@ def test_a_responder_that_hangs_or_is_gone_is_waited_for_no_longer_than_said() -
         assert asking.told
 
 
+def test_a_responder_that_hangs_holds_up_three_payments_and_not_all_of_them() -> None:
+    others = [Signer.issued(subject=f"c{number}") for number in range(8)]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with Asking(url, timeout=0.2) as asking:
+            for each in others:
+                signature = each.sign(write_message(TRANSFER))
+                assert asking.outcome(signature) is RejectionReason.REVOCATION_UNKNOWN
+            assert len(asking.told) == 3
+            asking.clock.now += timedelta(seconds=31)
+            for each in others:
+                asking.watch.ask(each.der)
+            # One was tried, to see whether it is back.
+            assert len(asking.told) == 4
+
+
+def test_after_a_rest_everybody_is_asked_about_again() -> None:
+    clock = Clock()
+    down = True
+
+    def answer(request: bytes) -> bytes | None:
+        return None if down else says(clock)(request)
+
+    others = [Signer.issued(subject=f"c{number}") for number in range(3)]
+    with responding(answer) as (url, _), Asking(url, clock=clock) as asking:
+        for each in others:
+            asking.watch.ask(each.der)
+        assert asking.outcome() is RejectionReason.REVOCATION_UNKNOWN
+        down = False
+        assert asking.outcome() is RejectionReason.REVOCATION_UNKNOWN
+        clock.now += timedelta(seconds=31)
+        assert asking.outcome() is None
+
+
+def test_certificates_that_nobody_knows_give_the_responder_no_rest() -> None:
+    clock = Clock()
+
+    def answer(request: bytes) -> bytes | None:
+        known = (
+            ocsp.load_der_ocsp_request(request).serial_number == SIGNER.certificate.serial_number
+        )
+        status = ocsp.OCSPCertStatus.GOOD if known else ocsp.OCSPCertStatus.UNKNOWN
+        return says(clock, status=status)(request)
+
+    strangers = [Signer.issued(subject=f"c{number}") for number in range(5)]
+    with responding(answer) as (url, _), Asking(url, clock=clock) as asking:
+        for each in strangers:
+            asking.watch.ask(each.der)
+        assert len(asking.told) == 5
+        assert asking.outcome() is None
+
+
 def test_what_was_known_stays_in_force_until_it_ends_when_the_responder_is_gone() -> None:
     clock = Clock()
     with responding(says(clock)) as (url, _):

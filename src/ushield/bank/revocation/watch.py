@@ -23,7 +23,8 @@ __all__ = ["OcspWatch"]
 
 _START = datetime.min.replace(tzinfo=UTC)
 _FORGOTTEN_AFTER = timedelta(days=1)
-_MOST_FAILURES = 3
+_MOST_UNANSWERED = 3
+_REST = timedelta(seconds=30)
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +50,9 @@ class OcspWatch:
     believed, within ``timeout`` seconds each. ``with_nonce`` wants the answer to be a new one (RFC
     9654); a responder that signs its answers in advance (RFC 5019) gives none. What fails is told
     to ``report``, by default to the log; it is tried again, half a minute later at the soonest,
-    then less and less often. Several threads may use it. `InputInvalid` for an address of another
+    then less and less often. Where nobody answered three times in a row, nobody is asked for half a
+    minute, so that a responder that hangs holds up a few payments, and not all of them. Several
+    threads may use it. `InputInvalid` for an address of another
     kind than HTTP.
     """
 
@@ -79,6 +82,8 @@ class OcspWatch:
         self._report = report
         self._most = most
         self._lock = Lock()
+        self._unanswered = 0
+        self._resting_until = _START
         self._watched: dict[tuple[bytes, int], _Watched] = {}
 
     def ask(self, certificate: bytes) -> None:
@@ -98,20 +103,15 @@ class OcspWatch:
     def refresh(self) -> int:
         """Ask again about what is due; how many answers came.
 
-        Ends early if the responders give none: those that are due stay so.
+        Ends early if nobody answers: those that are due stay so.
         """
-        answered = failed = 0
+        answered = 0
         for watched in self._due():
             with watched.asking:
-                if watched.schedule.due > self._clock():
-                    # Somebody else has asked meanwhile.
-                    continue
-                if self._ask(watched):
+                # Unless somebody else has asked meanwhile.
+                if watched.schedule.due <= self._clock() and self._ask(watched):
                     answered += 1
-                    failed = 0
-                else:
-                    failed += 1
-            if failed == _MOST_FAILURES:
+            if self._clock() < self._resting_until:
                 break
         return answered
 
@@ -159,17 +159,26 @@ class OcspWatch:
 
     def _ask(self, watched: _Watched) -> bool:
         now = self._clock()
+        if now < self._resting_until:
+            return False
+        unanswered = True
         for url in self._responders:
             query = OcspQuery.about(watched.certificate, watched.issuer)
             source = HttpSource(url, self._timeout, body=query.request)
             try:
                 next_update = self._answer(watched, source, query, now)
             except (RevocationUnavailable, RevocationInvalid) as error:
+                # A responder that answers, whatever it says of this certificate, holds nobody up.
+                unanswered = unanswered and isinstance(error, RevocationUnavailable)
                 self._report(source, error)
             else:
+                self._unanswered = 0
                 watched.schedule.succeeded(now, next_update)
                 return True
         watched.schedule.failed(now)
+        self._unanswered = self._unanswered + 1 if unanswered else 0
+        if self._unanswered >= _MOST_UNANSWERED:
+            self._resting_until = self._clock() + _REST
         return False
 
     def _answer(
